@@ -1,0 +1,70 @@
+# Syncline. "make help" lists the targets.
+PG_CONFIG ?= $(or $(lastword $(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | \
+               sort -t/ -k5n)),$(shell command -v pg_config))
+BUILD ?= build
+JOBS ?= 2
+CMAKE_FLAGS ?=
+PG_READY := $(and $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h))
+export PG_CONFIG BUILD
+
+.PHONY: all sqlite pg units install demo test check sim bench asan format clean help
+.DEFAULT_GOAL := all
+
+all: sqlite pg  ## build both extensions
+
+sqlite: $(BUILD)/CMakeCache.txt  ## build the SQLite extension: build/syncline.so
+	@cmake --build $(BUILD) --target syncline -j$(JOBS)
+
+ifneq ($(PG_READY),)
+pg:  ## build the PostgreSQL extension against PG_CONFIG
+	@$(MAKE) --no-print-directory -C pg_ext -j$(JOBS) PG_CONFIG=$(PG_CONFIG) with_llvm=no all
+
+install: pg  ## install the PostgreSQL extension
+	@$(MAKE) --no-print-directory -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no install
+else
+pg:
+	@echo "No PostgreSQL server headers (PG_CONFIG=$(PG_CONFIG)): PostgreSQL extension skipped"
+
+install: pg
+endif
+
+$(BUILD)/CMakeCache.txt:
+	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
+
+units:  ## build the unit tests
+	@cmake -S . -B $(BUILD) -DSYNCLINE_TESTS=ON $(CMAKE_FLAGS) >/dev/null
+	@cmake --build $(BUILD) -j$(JOBS)
+
+demo:  ## the PROJ database on two SQLite devices and a PostgreSQL hub
+	@scripts/setup.sh demo
+	@$(MAKE) --no-print-directory all
+	@scripts/demo.sh
+
+test:  ## every test; the last line is "N passed, M failed"
+	@scripts/setup.sh test
+	@tests/run_all.sh
+
+check:  ## quick tier, under two minutes
+	@scripts/setup.sh test
+	@tests/run_all.sh --quick
+
+sim: units  ## seeded simulation; SEED=n RUNS=n
+	@$(BUILD)/tests/simulation_test
+
+bench: all  ## the figures of README "Performance"
+	@bench/run.sh
+
+asan:  ## unit tests under the address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory units BUILD=build-asan CMAKE_FLAGS=-DSYNCLINE_SANITIZE=ON
+	@ctest --test-dir build-asan --output-on-failure
+
+format:  ## clang-format over all C and C++ files
+	@git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | xargs clang-format -i
+
+clean:  ## remove everything that was built
+	@rm -rf build build-asan
+	@test ! -f pg_ext/Makefile || test -z "$(PG_READY)" || \
+	  $(MAKE) -s -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 12
