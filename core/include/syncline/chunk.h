@@ -1,0 +1,91 @@
+// A chunk: a bounded, self-contained, checksummed piece of an exchange in bytes.
+//
+// docs/wire_format.md has the grammar. A chunk says who made it, for which vector, what the sender
+// knew, where in the exchange it stands, and then, table by table in key order, rows as columns of
+// values. Both engines emit the same bytes for the same history.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "syncline/merge.h"
+#include "syncline/table.h"
+#include "syncline/version_vector.h"
+
+namespace syncline {
+
+enum class Compression : uint8_t { none = 0, zstd = 1, lz4 = 2 };
+
+// What a chunk says before its rows.
+struct ChunkHeader {
+  SiteId sender;
+  std::string exchange;   // 8 random bytes: names the exchange
+  uint64_t number = 0;    // of this chunk in it, from 0
+  bool last = false;
+  VersionVector since;      // the vector it was made for
+  VersionVector start;      // what the sender knew when the exchange began
+  VersionVector knowledge;  // what the sender knew when it read these rows
+  // The exact place before and after this chunk: hash of the token it goes on from (16 bytes, empty
+  // for the first), and the token from which the next one goes on (empty for the last).
+  std::string predecessor;
+  std::string token;
+  uint64_t row_count = 0;
+};
+
+struct ChunkRow {
+  std::span<const Value> key;
+  RowChange change;                       // columns are positions in the section's schema
+  const VersionVector* context = nullptr;  // what the sender knew of this row beyond `knowledge`
+};
+
+// Builds one chunk. Rows are added in the order they will be applied.
+//
+//   ChunkWriter writer(&sites);
+//   writer.begin_table(schema);  writer.add_row(row);  ...
+//   Result<std::string> bytes = writer.finish(header, Compression::zstd);
+class ChunkWriter {
+ public:
+  // `sites` translates the indexes used in versions and vectors; it must outlive the writer.
+  explicit ChunkWriter(const SiteTable* sites);
+  ~ChunkWriter();
+  ChunkWriter(const ChunkWriter&) = delete;
+  ChunkWriter& operator=(const ChunkWriter&) = delete;
+
+  void begin_table(const TableSchema& schema);
+  // Copies what it needs. REQUIRES: begin_table was called. Columns of `row` are schema positions.
+  void add_row(const ChunkRow& row);
+  // About how many bytes the unpacked body has by now; cheap.
+  uint64_t body_bytes() const;
+  uint64_t row_count() const;
+  // Errors: limit_exceeded. The writer is empty afterwards.
+  Result<std::string> finish(const ChunkHeader& header, Compression compression);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Reads one chunk. Everything is checked as it is read and bounded before memory is taken.
+class ChunkReader {
+ public:
+  // Verifies magic, version and checksum, unpacks, reads the header. Sites are interned in `sites`,
+  // which must outlive the reader. Errors: corrupt_input, unsupported_version, limit_exceeded.
+  static Status open(std::string_view bytes, SiteTable* sites, std::unique_ptr<ChunkReader>* out);
+  ~ChunkReader();
+
+  const ChunkHeader& header() const;
+  // Goes to the next table; *more false at the end. Schema views live as long as the reader.
+  Status next_table(const TableSchema** schema, uint64_t* row_count, bool* more);
+  // Reads up to `count_max` further rows of the current table; none left: empty. The rows, their
+  // values and contexts are valid until the next call.
+  Status next_rows(size_t count_max, std::vector<ChunkRow>* rows);
+
+ private:
+  ChunkReader();
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace syncline

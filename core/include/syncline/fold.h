@@ -1,0 +1,45 @@
+// Folding: bringing what the change log says about one row into its state.
+//
+// The log says which row, which columns and when, never values. Whether the row exists, and what
+// it holds, is read from the base table: a user's trigger that undoes a change can make the log
+// tell things in the wrong order.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "syncline/row_state.h"
+
+namespace syncline {
+
+// Column masks of a log entry. Bits 0..61 are column numbers; kMaskMany means "some column from 62
+// on"; a structural entry (insert, delete) has kMaskAll.
+inline constexpr int64_t kMaskAll = -1;
+inline constexpr int64_t kMaskMany = int64_t{1} << 62;
+inline constexpr ColumnNumber kMaskColumns = 62;
+
+struct LogEvent {
+  uint64_t seq = 0;  // the dot of the change
+  Hlc hlc = 0;
+  int64_t mask = 0;
+  // Columns numbered from here on were unknown to the trigger that wrote the entry: they count as
+  // changed, since nothing says that they were not.
+  ColumnNumber columns_known = 0;
+};
+
+struct FoldInput {
+  SiteIndex self = 0;
+  std::span<const LogEvent> events;  // of one row, in the order they happened
+  bool exists = false;               // in the base table, now
+  std::span<const Value> image;      // by column; the last image if it does not exist, else empty
+};
+
+// Applies the events to `row`, whose values may be Value::same() for what the base row shows.
+// After it, live values written here are Value::same() and a tombstone carries the image.
+// - an insert or delete, or a row whose existence disagrees with its state, writes every cell;
+// - an insert over a held row stands beside the held versions, since its writer could not see them.
+// hlc: raised above every version replaced, so that a later write never sorts before an earlier.
+void fold_row(const FoldInput& input, const TableInfo& table, const SiteTable& sites,
+              RowState* row);
+
+}  // namespace syncline

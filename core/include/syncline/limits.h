@@ -1,0 +1,38 @@
+// Every bound the core enforces, with its reason. A decoder compares with these before it
+// allocates. Tests shrink some of them through options, never by editing this file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace syncline::limits {
+
+// One value. PostgreSQL cannot hold more than 1 GiB in a datum, SQLite's default is 1e9 bytes.
+inline constexpr uint64_t value_bytes_max = 1'000'000'000;
+// A chunk, packed and unpacked. bytea holds at most 1 GiB less a header; one row of one huge value
+// must still fit, so both bounds are that.
+inline constexpr uint64_t chunk_bytes_max = 1'073'000'000;
+inline constexpr uint64_t chunk_body_bytes_max = 1'073'000'000;
+// Default target of an exporter for the unpacked body of a chunk.
+inline constexpr uint64_t chunk_bytes_default = 1 << 20;
+inline constexpr uint64_t chunk_bytes_floor = 64;
+// Names travel in every chunk. PostgreSQL's are 63 bytes; SQLite's are free, this is generous.
+inline constexpr uint64_t name_bytes_max = 1024;
+// Columns of one table: SQLite's compile-time ceiling is 32,767, PostgreSQL's is 1,600.
+inline constexpr uint32_t columns_max = 32'767;
+inline constexpr uint32_t key_columns_max = 64;
+inline constexpr uint32_t tables_per_chunk_max = 65'536;
+// Sites in one vector. 10,000 writers are a vector of about 260 kB.
+inline constexpr uint32_t sites_max = 1'000'000;
+// Rows in one chunk: bounded by the body anyway, since a row takes at least a byte.
+inline constexpr uint64_t rows_per_chunk_max = 64'000'000;
+// Concurrent versions of one cell: one a site that wrote it unseen.
+inline constexpr uint32_t versions_per_cell_max = 65'536;
+// A seq is a log position; 2^62 leaves room for arithmetic in int64.
+inline constexpr uint64_t seq_max = uint64_t{1} << 62;
+// Clocks further ahead than this are refused: their versions would win everything.
+inline constexpr uint64_t drift_ms_max_default = 5 * 60 * 1000;
+// Rows handed to the host at a time.
+inline constexpr size_t rows_per_batch = 1024;
+
+}  // namespace syncline::limits

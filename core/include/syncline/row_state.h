@@ -1,0 +1,99 @@
+// The known versions of one row.
+//
+// Every column of the row is a cell: the set of its current versions, those that nothing known
+// supersedes. Most rows were written at once, so the set is stored once as `rest`, which stands for
+// every column not listed as an exception: for the existence of the row, and for columns this
+// database does not know. An insert and a delete are one version in `rest` and no exceptions; an
+// update of two columns adds two exceptions.
+//
+//   rest {(A,7)}                                    inserted by A
+//   rest {(A,7)}  2: {(B,3)}                        then B changed column 2
+//   rest {(A,7)}  2: {(B,3),(C,9)}                  and so did C, without having seen B's change
+//   rest {(C,10)x}  2: {(C,10)x,(B,4)}              C deleted the row while B changed column 2 again
+//
+// A version has a value at each cell it stands in. A tombstone's value is what the deleter saw.
+//
+// In storage (see pack) the value that the base row shows is not stored again: it is Value::same().
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "syncline/table.h"
+#include "syncline/types.h"
+#include "syncline/value.h"
+
+namespace syncline {
+
+struct CellVersion {
+  ColumnNumber column = 0;
+  Version version;
+  Value value;
+};
+
+struct RowState {
+  // Versions of every column that has no exception, in version order (compare_versions), with
+  // their values: rest_values[i * column_count + c] is the value of rest[i] at column c.
+  std::vector<Version> rest;
+  std::vector<Value> rest_values;
+  ColumnNumber column_count = 0;
+  // Exceptions, sorted by column, then version order. No exception equals `rest`.
+  std::vector<CellVersion> cells;
+  // What is known of this row beyond the site's knowledge; 0 none.
+  ContextId context = 0;
+  // The row should be in the base table but is not: a constraint, or the table is parked.
+  bool held = false;
+
+  void clear();
+  bool empty() const { return rest.empty() && cells.empty(); }
+  // Makes one version stand for the whole row. `values` has one value a column.
+  void write_all(const Version& version, std::span<const Value> values);
+  // Makes one version the only one of a column.
+  void write_cell(ColumnNumber column, const Version& version, const Value& value);
+  // Exceptions of one column, as a range of `cells`; empty if the column is covered by `rest`.
+  std::span<const CellVersion> exceptions(ColumnNumber column) const;
+};
+
+// Row state as a host stores it, one row beside each user row that has any. `site`, `seq` and `hlc`
+// are those of the only version of `rest`; `cells` is empty when there is nothing else to say.
+struct PackedRow {
+  SiteIndex site = 0;
+  uint64_t seq = 0;
+  Hlc hlc = 0;
+  uint32_t flags = 0;  // kPackedDead, kPackedHeld, kPackedMany
+  ContextId context = 0;
+  std::string_view cells;
+};
+inline constexpr uint32_t kPackedDead = 1;  // the only version of `rest` is a tombstone
+inline constexpr uint32_t kPackedHeld = 2;
+inline constexpr uint32_t kPackedMany = 4;  // `rest` has no or several versions: they are in `cells`
+
+// What a row looks like, computed from its versions.
+struct ShownRow {
+  bool alive = false;
+  // By column: the value to be seen and the version it comes from. Absent where no version has one.
+  std::vector<Value> values;
+  std::vector<Version> versions;
+};
+
+// Computes what is shown. A pure function of the versions: under update_wins a row lives while any
+// cell holds a version that is no tombstone; each cell shows its greatest live version, or the
+// image of its greatest tombstone.
+void show_row(const RowState& row, const SiteTable& sites, OnDelete on_delete, ShownRow* out);
+
+// Packs a state whose shown row is `shown`. With `stored`, the shown row is in the base table and
+// values identical to it are left out for columns that `table` has. The result's `cells` points
+// into `buffer`, which is overwritten. Values that are Value::same() stay so.
+PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* shown, bool stored,
+                   std::string* buffer);
+
+// Unpacks. Values left out become Value::same(). Views point into packed.cells. Errors:
+// corrupt_input, unsupported_version.
+Status unpack_row(const PackedRow& packed, ColumnNumber column_count, RowState* out);
+
+// Replaces Value::same() by what the base row shows; `base` has one value a column (absent where
+// the base table lacks it).
+void resolve_same(std::span<const Value> base, RowState* row);
+
+}  // namespace syncline

@@ -1,0 +1,85 @@
+// One sync conversation: which step comes next. No socket, no clock, no transaction.
+//
+// Both databases are Endpoints, one of them local. A session says hello, compares protocol,
+// identity, clocks and schemas, pulls until the exchange is complete, then pushes. What was applied
+// stays applied when it breaks off: the receiver keeps the token, and the next session goes on.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "syncline/apply.h"
+#include "syncline/exporter.h"
+
+namespace syncline {
+
+inline constexpr int kProtocolVersion = 1;
+
+// How a site introduces itself: the result of sync_hello() in SQL, as JSON on the wire.
+struct Hello {
+  int protocol = kProtocolVersion;
+  std::string site;    // hex
+  std::string name;
+  std::string engine;  // "sqlite 3.40.1", "postgresql 15.4"
+  std::string version;
+  std::string vector;  // JSON
+  uint64_t now_ms = 0;
+  std::vector<TableSchema> tables;
+  // Resume tokens (hex) of exchanges that broke off here, by sender (hex site id).
+  std::vector<std::pair<std::string, std::string>> unfinished;
+};
+std::string hello_to_json(const Hello& hello);
+Status hello_from_json(std::string_view json, Hello* out);
+
+// A database that can take part in a session. Each call is a transaction of its own.
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+  virtual Status hello(Hello* out) = 0;
+  // The next chunk of an exchange for a holder of `vector_json`, from `resume_hex` if not empty.
+  virtual Status produce(const std::string& vector_json, const std::string& resume_hex,
+                         const ExportOptions& options, ExportedChunk* out) = 0;
+  virtual Status consume(const std::string& chunk, ApplyReport* out) = 0;
+};
+
+enum class Direction : uint8_t { both, pull, push };
+
+struct SessionOptions {
+  Direction direction = Direction::both;
+  ExportOptions export_options;
+  uint64_t drift_ms_max = limits::drift_ms_max_default;
+};
+
+struct SessionCounts {
+  uint64_t rows = 0, bytes = 0, chunks = 0;
+};
+
+struct SessionReport {
+  std::string peer_site, peer_name, peer_engine;
+  std::string peer_vector;  // JSON: what the peer is known to have afterwards
+  SessionCounts pulled, pushed;
+  uint64_t applied_here = 0, applied_there = 0;
+  uint64_t conflicts = 0, quarantined = 0;
+  int64_t peer_clock_ahead_ms = 0;
+  std::vector<std::string> warnings;  // schema differences that would lose something
+};
+
+// Runs a whole session. `progress`, if set, is called after each chunk; returning an error stops.
+// Errors: those of the endpoints; refused (a peer of the same identity), unsupported_version,
+// clock_drift, each naming the peer.
+Status run_session(Endpoint* local, Endpoint* remote, const SessionOptions& options,
+                   const std::function<Status(const SessionReport&)>& progress,
+                   SessionReport* report);
+
+// {"site":..., "pulled":{"rows":..,"bytes":..,"chunks":..}, "pushed":{..}, ...}: sync_now's result.
+std::string report_to_json(const SessionReport& report, double duration_ms);
+
+// Reports, as sentences, columns and keys that the two schemas cannot exchange without loss.
+std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,
+                                         const std::vector<TableSchema>& theirs);
+
+// Parses sync_now's options: {"direction":..., "max_bytes":..., "compress":...}.
+Status session_options_from_json(std::string_view json, SessionOptions* out);
+
+}  // namespace syncline

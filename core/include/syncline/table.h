@@ -1,0 +1,61 @@
+// How the core sees a tracked table.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "syncline/logical_type.h"
+#include "syncline/types.h"
+
+namespace syncline {
+
+// What a table looks like from outside: what travels in a chunk and in a handshake.
+struct ColumnSchema {
+  std::string name;
+  std::string type;  // logical type name
+};
+struct TableSchema {
+  std::string name;
+  std::vector<ColumnSchema> columns;  // in the sender's order; key columns included
+  std::vector<uint32_t> key;          // positions in `columns`, in key order
+};
+
+// One column of the local registry. Its ColumnNumber is its position in TableInfo::columns.
+struct ColumnInfo {
+  std::string name;
+  std::string type;
+  LogicalKind kind = LogicalKind::any;
+  bool present = true;   // false: parked (a peer has it, this database does not) or dropped
+  bool dropped = false;  // false and not present: parked
+};
+
+// What happens to a row that one site deleted while another changed it (docs/merge_rules.md).
+enum class OnDelete : uint8_t { update_wins, delete_wins, last_writer };
+
+struct TableInfo {
+  uint32_t number = 0;  // this database's own number for it, never used again
+  std::string name;     // the name that travels
+  bool present = true;  // false: parked, known from a peer only
+  std::vector<ColumnInfo> columns;
+  std::vector<ColumnNumber> key;
+  // The version of every row that has no state: one dot of the site that enabled the table, with
+  // hlc 0, so that any tracked write is later. seq 0: there is none (a parked table).
+  Version baseline;
+  OnDelete on_delete = OnDelete::update_wins;
+  // Position in the order in which tables travel: parents before children, then by name.
+  uint32_t rank = 0;
+
+  ColumnNumber column_count() const { return static_cast<ColumnNumber>(columns.size()); }
+  bool is_key(ColumnNumber column) const;
+  TableSchema schema() const;  // present and parked columns; dropped ones do not travel
+};
+
+// Finds by exact name, else by ASCII case-insensitive name if that is unique. -1: none.
+int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name);
+int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view name);
+
+// The name in `names` nearest to `name` by edit distance, for "did you mean"; empty if none is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
+
+}  // namespace syncline
