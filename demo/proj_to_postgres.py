@@ -9,7 +9,8 @@ psql runs the output of `ddl DB tables`, `data DB`, `ddl DB rest`, in that order
 
 PROJ's schema as it comes: 35 tables. Six have no primary key, which synchronisation needs: where a
 UNIQUE constraint over NOT NULL columns names the row it becomes the key, the others get a random
-`id`, given once, before the copies are made. In a seventh, usage, every key is NULL: it is numbered.
+`id`, given once, before the copies are made. In a seventh, usage, every key is NULL: its rows are
+numbered.
 """
 import re
 import sqlite3

@@ -9,7 +9,8 @@
 #   scripts/pg_cluster.sh bindir                              where the server's programs are
 #   scripts/pg_cluster.sh install                             installs the extension for it
 #
-# Callers set a trap that calls stop. The server never runs as root: then it is `postgres` or `nobody`.
+# Callers set a trap that calls stop. The server never runs as root: then it runs as `postgres` or
+# `nobody`.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -42,7 +43,10 @@ as_owner() { # runs a command as the server's owner, from a folder that the owne
 
 # A start that meets a port taken in the meantime fails, and is tried again with another.
 free_port() {
-  /usr/bin/python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+  /usr/bin/python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
 }
 
 write_conf() { # base tcp fsync
@@ -79,7 +83,8 @@ start() {
   : > "$base/syncline-private-cluster"
   data=$base/data
   as_owner "$bindir/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N \
-    >"$base/initdb.log" 2>&1 || { cat "$base/initdb.log" >&2; rm -rf "$base"; fail "initdb failed"; }
+    >"$base/initdb.log" 2>&1 ||
+    { cat "$base/initdb.log" >&2; rm -rf "$base"; fail "initdb failed"; }
   write_conf "$base" "$tcp" "$durable" >> "$data/postgresql.conf"
   printf '%s' "$conf" >> "$data/postgresql.conf"
   tries=0
@@ -112,7 +117,8 @@ stop() {
 restart() {
   base_of "$1"
   as_owner "$bindir/pg_ctl" -D "$base/data" -m "${2:-fast}" -l "$base/server.log" -w restart \
-    >"$base/start.log" 2>&1 || { tail -20 "$base/server.log" >&2; fail "the server did not restart"; }
+    >"$base/start.log" 2>&1 ||
+    { tail -20 "$base/server.log" >&2; fail "the server did not restart"; }
 }
 
 install() {
@@ -131,5 +137,5 @@ case $command in
   restart) restart "$@" ;;
   bindir) echo "$bindir" ;;
   install) install ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -61,7 +61,7 @@ if [ "$(id -u)" != 0 ]; then
   if command -v sudo >/dev/null; then
     as_root=sudo
   elif [ -z "$missing" ] && [ "$want" != test ]; then
-    say "PostgreSQL is not complete here (and there is no root or sudo to install it): going on without"
+    say "no PostgreSQL, and no root or sudo to install it: going on without"
     exit 0
   else
     say "missing: $missing$pg_missing${version:+}"
@@ -71,7 +71,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 
 # RUNLEVEL=1 keeps a freshly installed PostgreSQL from starting a cluster that nobody asked for.
-apt() { $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2; }
+apt() {
+  $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o Dpkg::Use-Pty=0 "$@" >&2
+}
 
 say "fetching package lists"
 apt update || say "apt-get update failed: trying with the lists that are here"
