@@ -117,7 +117,8 @@ class Postgres:
     def psql(self, *arguments, text=None):
         done = subprocess.run(
             ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose",
-             "-d", self.name, *arguments], env=self.env, input=text, capture_output=True, text=True, check=False)
+             "-d", self.name, *arguments],
+            env=self.env, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SqlError(done.stderr.strip())
         return done.stdout
