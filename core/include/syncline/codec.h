@@ -15,7 +15,8 @@ void append_zigzag(std::string* out, int64_t value);
 void append_fixed64(std::string* out, uint64_t value);
 void append_bytes(std::string* out, std::string_view bytes);  // varint length, then the bytes
 
-// A cursor over bytes from outside. Every read is checked; after a failure `status()` says where.
+// A cursor over bytes from outside. Every read is checked; one that fails moves nothing.
+// One number has one spelling: a varint with superfluous bytes is refused.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes) : rest_(bytes) {}

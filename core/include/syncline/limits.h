@@ -30,6 +30,8 @@ inline constexpr uint64_t rows_per_chunk_max = 64'000'000;
 inline constexpr uint32_t versions_per_cell_max = 65'536;
 // A seq is a log position; 2^62 leaves room for arithmetic in int64.
 inline constexpr uint64_t seq_max = uint64_t{1} << 62;
+// Hosts keep an hlc in a signed 64-bit column.
+inline constexpr uint64_t hlc_max = (uint64_t{1} << 63) - 1;
 // Clocks further ahead than this are refused: their versions would win everything.
 inline constexpr uint64_t drift_ms_max_default = 5 * 60 * 1000;
 // Rows handed to the host at a time.

@@ -1,0 +1,88 @@
+#include "syncline/table.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace syncline {
+namespace {
+
+char fold_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return fold_case(x) == fold_case(y); });
+}
+
+template <typename Named>
+int64_t find_named(const std::vector<Named>& items, std::string_view name) {
+  int64_t alike = -1;
+  bool unique = true;
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (items[i].name == name) return static_cast<int64_t>(i);
+    if (!equal_ignoring_case(items[i].name, name)) continue;
+    unique = alike < 0;
+    alike = static_cast<int64_t>(i);
+  }
+  return unique ? alike : -1;
+}
+
+// Levenshtein distance without regard to ASCII case.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replaced = diagonal + (fold_case(a[i]) == fold_case(b[j]) ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+bool TableInfo::is_key(ColumnNumber column) const {
+  return std::find(key.begin(), key.end(), column) != key.end();
+}
+
+TableSchema TableInfo::schema() const {
+  TableSchema schema;
+  schema.name = name;
+  std::vector<uint32_t> position(columns.size());
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].dropped) continue;
+    position[i] = static_cast<uint32_t>(schema.columns.size());
+    schema.columns.push_back({columns[i].name, columns[i].type});
+  }
+  for (ColumnNumber column : key) schema.key.push_back(position[column]);
+  return schema;
+}
+
+int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name) {
+  return find_named(tables, name);
+}
+
+int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view name) {
+  return find_named(columns, name);
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
+  // A third of the letters wrong is a slip of the fingers; more is another word.
+  size_t best = std::max<size_t>(name.size() / 3, 1) + 1;
+  std::string nearest;
+  for (const std::string& candidate : names) {
+    const size_t longer = std::max(candidate.size(), name.size());
+    if (longer - std::min(candidate.size(), name.size()) >= best) continue;
+    const size_t distance = edit_distance(name, candidate);
+    // A name of one or two letters resembles anything.
+    if (distance >= best || distance >= longer) continue;
+    best = distance;
+    nearest = candidate;
+  }
+  return nearest;
+}
+
+}  // namespace syncline
