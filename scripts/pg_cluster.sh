@@ -122,11 +122,15 @@ restart() {
 }
 
 install() {
-  config=${PG_CONFIG:-$bindir/pg_config}
+  config=${PG_CONFIG:-$bindir/pg_config} sudo=
   for dir in "$("$config" --pkglibdir)" "$("$config" --sharedir)/extension"; do
-    [ -w "$dir" ] || fail "cannot write to $dir: run 'make install' as root (or with sudo) first"
+    [ -w "$dir" ] || sudo="sudo -n"
   done
-  make --no-print-directory -s -C "$root" install PG_CONFIG="$config"
+  if [ -n "$sudo" ] && ! $sudo true 2>/dev/null; then
+    fail "cannot write to $("$config" --pkglibdir): run 'make install' as root (or with sudo) first"
+  fi
+  # shellcheck disable=SC2086  # two words, or none
+  $sudo make --no-print-directory -s -C "$root" install PG_CONFIG="$config"
 }
 
 command=${1:-}

@@ -19,9 +19,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/support")
-from harness import ROOT, Skip, cluster, main, test  # noqa: E402
+from harness import ROOT, Cluster, Skip, main, test  # noqa: E402
 
-FENCE = re.compile(r"(?m)^(?:<!-- (run|output|skip)(?:: ?(.*?))? -->\n)?```(\w*)[^\n]*\n"
+FENCE = re.compile(r"(?m)^(?:<!-- (run|output|skip)(?:: ?([^\n]*?))? -->\n)?```(\w*)[^\n]*\n"
                    r"(.*?)^```$", re.S)
 
 
@@ -50,7 +50,8 @@ def run(block, folder, environment):
         raise AssertionError(f"{block.where}: unknown runner {words[0]}")
     done = subprocess.run(command, cwd=folder, env=environment, input=block.text, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    failed = done.returncode != 0 or re.search(r"(?mi)^(psql:.*|Parse |Runtime )?error", done.stdout)
+    failed = done.returncode != 0 or re.search(r"(?mi)^(psql:.*|Parse |Runtime )?error",
+                                               done.stdout)
     if bool(failed) != ("error" in block.words):
         raise AssertionError(f"{block.where}: {'did not fail' if not failed else 'failed'}\n"
                              f"{block.text}\n{done.stdout}")
@@ -73,7 +74,7 @@ def walk(page, t):
     found = [b for b in blocks(page) if b.action]
     environment = dict(os.environ)
     if any(b.words[:1] == ["psql"] or "postgresql:" in b.text for b in found):
-        environment = dict(cluster().env)
+        environment = dict(Cluster().env)  # its own: the page chooses database names
     (t.folder / "build").symlink_to(ROOT / os.environ.get("BUILD", "build"))
     ran = compared = 0
     printed = None

@@ -118,7 +118,8 @@ def _(_t):
 def _(_t):
     findings = []
     host = re.compile(r'#\s*include\s*[<"](postgres|sqlite3|sqlite3ext|libpq|fmgr|access/|'
-                      r"executor/|utils/|catalog/|unistd\.h|sys/|thread>|iostream>|fstream>|chrono>)")
+                      r"executor/|utils/|catalog/|unistd\.h|sys/|thread>|iostream>|fstream>|"
+                      r"chrono>)")
     for name in with_suffix(*CODE):
         for number, line in enumerate(lines_of(name), 1):
             if name.startswith("core/") and host.search(line):
