@@ -1,0 +1,64 @@
+// One libpq connection that waits through its host. Used by postgres_peer.cpp only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "peers/libpq.h"
+#include "peers/postgres_peer.h"
+
+namespace syncline {
+
+struct ResultDeleter {
+  const LibPq* libpq = nullptr;
+  void operator()(PGresult* result) const { libpq->clear(result); }
+};
+using ResultPtr = std::unique_ptr<PGresult, ResultDeleter>;
+
+// A parameter of a statement: text, or the bytes of a bytea.
+struct Parameter {
+  std::string_view bytes;
+  bool binary = false;
+};
+
+class PostgresConnection {
+ public:
+  PostgresConnection(const LibPq* libpq, const PostgresPeerOptions& options)
+      : libpq_(libpq), options_(options) {}
+  ~PostgresConnection();
+  PostgresConnection(const PostgresConnection&) = delete;
+  PostgresConnection& operator=(const PostgresConnection&) = delete;
+
+  Status open(const std::string& url);
+  // Runs one statement and waits until its transaction has ended. All columns come in binary form.
+  // REQUIRES: open succeeded, and no earlier call failed with peer_failed.
+  Status query(const std::string& sql, const std::vector<Parameter>& parameters, ResultPtr* out);
+  // Runs statements without parameters; the result is that of the last one, in text form.
+  Status simple_query(const std::string& sql, ResultPtr* out);
+  // Waits for some time.
+  Status pause(int ms);
+
+  std::string quote_identifier(const std::string& name) const;
+  // "host:port/database", for messages.
+  const std::string& target() const { return target_; }
+
+ private:
+  Status check_url(const std::string& url, int* timeout_ms) const;
+  Status start(const std::string& url);
+  Status finish_connecting(int timeout_ms);
+  Status check_password() const;
+  Status connect_error() const;
+  Status flush();
+  Status collect(ResultPtr* out);
+  Status result_error(const PGresult* result) const;
+  Status lost() const;
+  Status wait(bool read, bool write, int timeout_ms, bool* ready) const;
+
+  const LibPq* libpq_;
+  PostgresPeerOptions options_;
+  PGconn* connection_ = nullptr;
+  std::string target_;
+};
+
+}  // namespace syncline

@@ -1,0 +1,239 @@
+// The endpoint: three statements, each tried again while the server says that it is busy.
+//
+// A chunk is asked for by one statement with LIMIT 1 and the resume token: the function hands out
+// its chunks one at a time, so the server makes no more than that one, and nothing is kept open
+// between calls. A chunk counts as received when its transaction has ended, so that what we got
+// is durable over there.
+#include "peers/postgres_peer.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "peers/postgres_connection.h"
+
+namespace syncline {
+namespace {
+
+constexpr int kPauseMsFirst = 20;
+constexpr int kPauseMsMax = 2'000;
+// How often a host without its own wait is asked whether it was interrupted.
+constexpr int kPollSliceMs = 100;
+
+class PostgresPeer : public Endpoint {
+ public:
+  PostgresPeer(const LibPq* libpq, const PostgresPeerOptions& options)
+      : libpq_(libpq),
+        busy_retry_ms_max_(options.busy_retry_ms_max),
+        connection_(libpq, options),
+        random_(std::random_device{}()) {}
+
+  Status open(const std::string& url);
+  Status hello(Hello* out) override;
+  Status produce(const std::string& vector_json, const std::string& resume_hex,
+                 const ExportOptions& options, ExportedChunk* out) override;
+  Status consume(const std::string& chunk, ApplyReport* out) override;
+
+ private:
+  Status query(const std::string& sql, const std::vector<Parameter>& parameters, int column_count,
+               ResultPtr* out);
+  std::string_view bytes(const ResultPtr& result, int column) const;
+  Status integer(const ResultPtr& result, int column, uint64_t* out) const;
+  Status unexpected() const;
+
+  const LibPq* libpq_;
+  int busy_retry_ms_max_;
+  PostgresConnection connection_;
+  std::minstd_rand random_;
+  std::string schema_;  // of the extension, quoted
+};
+
+Status PostgresPeer::open(const std::string& url) {
+  SYNCLINE_TRY(connection_.open(url));
+  ResultPtr result;
+  // Exchange works at READ COMMITTED only; the role's defaults may be others.
+  SYNCLINE_TRY(connection_.simple_query(
+      "SET default_transaction_isolation TO 'read committed';"
+      "SET default_transaction_read_only TO off;"
+      "SELECT n.nspname FROM pg_catalog.pg_extension AS x"
+      " JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) x.extnamespace"
+      " WHERE x.extname OPERATOR(pg_catalog.=) 'syncline'",
+      &result));
+  if (result == nullptr || libpq_->ntuples(result.get()) != 1) {
+    return Status(StatusCode::refused,
+                  "the database at " + connection_.target() + " does not have the extension",
+                  "run CREATE EXTENSION syncline there");
+  }
+  schema_ = connection_.quote_identifier(std::string(bytes(result, 0)));
+  return {};
+}
+
+// Runs a statement that returns one row of `column_count` columns, none of them null.
+Status PostgresPeer::query(const std::string& sql, const std::vector<Parameter>& parameters,
+                           int column_count, ResultPtr* out) {
+  int ceiling = kPauseMsFirst, waited = 0;
+  while (true) {
+    Status status = connection_.query(sql, parameters, out);
+    if (status.code() == StatusCode::busy && waited < busy_retry_ms_max_) {
+      // Full jitter: a random part of a ceiling that doubles.
+      int pause_ms = 1 + static_cast<int>(random_() % static_cast<unsigned>(ceiling));
+      SYNCLINE_TRY(connection_.pause(pause_ms));
+      waited += pause_ms;
+      ceiling = std::min(ceiling * 2, kPauseMsMax);
+      continue;
+    }
+    if (!status.ok()) return status;
+    break;
+  }
+  if (*out == nullptr || libpq_->ntuples(out->get()) != 1 ||
+      libpq_->nfields(out->get()) != column_count) {
+    return unexpected();
+  }
+  for (int i = 0; i < column_count; i++) {
+    if (libpq_->getisnull(out->get(), 0, i) != 0) return unexpected();
+  }
+  return {};
+}
+
+Status PostgresPeer::unexpected() const {
+  return Status(StatusCode::peer_failed,
+                "the database at " + connection_.target() +
+                    " answered in a form that this version does not know",
+                "compare the versions of the extension on both sides");
+}
+
+std::string_view PostgresPeer::bytes(const ResultPtr& result, int column) const {
+  return {libpq_->getvalue(result.get(), 0, column),
+          static_cast<size_t>(libpq_->getlength(result.get(), 0, column))};
+}
+
+// A binary int4, int8 or boolean: big-endian bytes.
+Status PostgresPeer::integer(const ResultPtr& result, int column, uint64_t* out) const {
+  std::string_view raw = bytes(result, column);
+  if (raw.size() != 1 && raw.size() != 4 && raw.size() != 8) return unexpected();
+  if ((static_cast<unsigned char>(raw[0]) & 0x80u) != 0) return unexpected();
+  *out = 0;
+  for (char c : raw)
+    *out = *out << 8 | static_cast<unsigned char>(c);
+  return {};
+}
+
+Status PostgresPeer::hello(Hello* out) {
+  ResultPtr result;
+  SYNCLINE_TRY(query("SELECT " + schema_ + ".sync_hello()::pg_catalog.text", {}, 1, &result));
+  return hello_from_json(bytes(result, 0), out);
+}
+
+const char* compression_name(Compression compression) {
+  switch (compression) {
+    case Compression::none:
+      return "none";
+    case Compression::lz4:
+      return "lz4";
+    case Compression::zstd:
+      break;
+  }
+  return "zstd";
+}
+
+Status PostgresPeer::produce(const std::string& vector_json, const std::string& resume_hex,
+                             const ExportOptions& options, ExportedChunk* out) {
+  nlohmann::json json = {{"max_bytes", options.body_bytes_max},
+                         {"compress", compression_name(options.compression)}};
+  if (!resume_hex.empty()) json["resume"] = resume_hex;
+  std::string options_json = json.dump();
+  ResultPtr result;
+  SYNCLINE_TRY(query(
+      "SELECT (c.r).changes, (c.r).chunk, (c.r).row_count, (c.r).last FROM (SELECT " + schema_ +
+          ".sync_changes_since($1::pg_catalog.jsonb, $2::pg_catalog.jsonb) AS r"
+          " LIMIT 1) AS c",
+      {{vector_json}, {options_json}}, 4, &result));
+  uint64_t last = 0;
+  SYNCLINE_TRY(integer(result, 1, &out->number));
+  SYNCLINE_TRY(integer(result, 2, &out->row_count));
+  SYNCLINE_TRY(integer(result, 3, &last));
+  out->bytes = bytes(result, 0);
+  out->last = last != 0;
+  out->resume_hex.clear();  // the token is in the chunk; who applies it learns it
+  return {};
+}
+
+// Reads what sync_apply returned; fields that are missing stay zero.
+Status read_report(std::string_view text, ApplyReport* out) {
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  Status malformed(StatusCode::peer_failed, "the peer's sync_apply returned a malformed report");
+  if (!json.is_object()) return malformed;
+  auto count = [&](const char* name, uint64_t* value) {
+    auto found = json.find(name);
+    if (found != json.end() && found->is_number_unsigned()) *value = found->get<uint64_t>();
+  };
+  *out = ApplyReport{};
+  count("applied", &out->applied);
+  count("unchanged", &out->unchanged);
+  count("parked", &out->parked);
+  count("conflicts", &out->conflicts);
+  count("quarantined", &out->quarantined);
+  auto complete = json.find("complete");
+  if (complete == json.end() || !complete->is_boolean()) return malformed;
+  out->complete = complete->get<bool>();
+  auto resume = json.find("resume");
+  if (resume != json.end() && resume->is_string()) out->resume = resume->get<std::string>();
+  auto sender = json.find("sender");
+  if (sender != json.end() && sender->is_string()) {
+    Result<SiteId> id = site_id_from_hex(sender->get<std::string>());
+    if (!id.ok()) return malformed;
+    out->sender = id.value();
+  }
+  return {};
+}
+
+Status PostgresPeer::consume(const std::string& chunk, ApplyReport* out) {
+  ResultPtr result;
+  SYNCLINE_TRY(
+      query("SELECT " + schema_ + ".sync_apply($1)::pg_catalog.text", {{chunk, true}}, 1, &result));
+  return read_report(bytes(result, 0), out);
+}
+
+}  // namespace
+
+WaitFunction poll_wait(std::function<bool()> interrupted) {
+  return [interrupted = std::move(interrupted)](const SocketWait& wait, bool* ready) -> Status {
+    using Clock = std::chrono::steady_clock;
+    auto deadline = Clock::now() + std::chrono::milliseconds(wait.timeout_ms);
+    pollfd descriptor{wait.socket, 0, 0};
+    if (wait.read) descriptor.events |= POLLIN;
+    if (wait.write) descriptor.events |= POLLOUT;
+    *ready = false;
+    while (true) {
+      if (interrupted && interrupted()) return Status(StatusCode::cancelled, "interrupted");
+      auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      if (left <= 0) return {};
+      int slice = static_cast<int>(std::min<int64_t>(left, kPollSliceMs));
+      int found = poll(&descriptor, wait.socket < 0 ? 0 : 1, slice);
+      if (found > 0) {
+        *ready = true;
+        return {};
+      }
+      if (found < 0 && errno != EINTR) {
+        return Status(StatusCode::peer_failed, std::string("poll: ") + std::strerror(errno));
+      }
+    }
+  };
+}
+
+Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
+                        std::unique_ptr<Endpoint>* out) {
+  const LibPq* libpq = nullptr;
+  SYNCLINE_TRY(load_libpq(&libpq));
+  auto peer = std::make_unique<PostgresPeer>(libpq, options);
+  SYNCLINE_TRY(peer->open(url));
+  *out = std::move(peer);
+  return {};
+}
+
+}  // namespace syncline

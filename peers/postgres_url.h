@@ -1,0 +1,17 @@
+// postgresql: URLs: telling them from paths, and showing them without their passwords.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace syncline {
+
+// True for "postgresql:..." and "postgres:...".
+bool is_postgres_url(std::string_view url);
+
+// The URL with every password in it replaced by "***": in the authority (user:password@host), in
+// the query (?password=, ?sslpassword=), and in libpq's keyword form (password=...). Text that is
+// no URL comes back unchanged unless it holds such a keyword.
+std::string mask_password(std::string_view url);
+
+}  // namespace syncline
