@@ -32,7 +32,8 @@ EDITS = {
         ("an update of many rows",
          "UPDATE projected_crs SET description = 'Checked in the field' "
          "WHERE auth_name = 'EPSG' AND name LIKE 'WGS 84 / UTM%'"),
-        ("a delete", "DELETE FROM grid_alternatives WHERE original_grid_name = 'AGQG_20191107.gsb'"),
+        ("a delete",
+         "DELETE FROM grid_alternatives WHERE original_grid_name = 'AGQG_20191107.gsb'"),
         ("an insert through a view, by the schema's own triggers",
          "INSERT INTO helmert_transformation (auth_name, code, name, method_auth_name, method_code,"
          " method_name, source_crs_auth_name, source_crs_code, target_crs_auth_name,"
