@@ -41,6 +41,7 @@ def is_output(name):
     return name.startswith("expected/") or "/expected/" in name or name.endswith(".md")
 
 
+# PostgreSQL's own style indents C with tabs: pg_ext/sl_*.c may.
 @test("tidy: no line is longer than 100 columns, ends in blanks, or holds a tab")
 def _(_t):
     findings = []
@@ -48,11 +49,12 @@ def _(_t):
         if is_output(name):
             continue
         for number, line in enumerate(lines_of(name), 1):
-            if len(line) > 100:
-                findings.append(f"{name}:{number}: {len(line)} columns")
+            width = len(line.expandtabs(4))
+            if width > 100:
+                findings.append(f"{name}:{number}: {width} columns")
             if line != line.rstrip():
                 findings.append(f"{name}:{number}: ends in blanks")
-            if "\t" in line and not name.endswith("Makefile"):
+            if "\t" in line and not name.endswith("Makefile") and not name.startswith("pg_ext/sl_"):
                 findings.append(f"{name}:{number}: a tab")
     report(findings)
 
