@@ -1,0 +1,263 @@
+-- Installed by CREATE EXTENSION syncline [SCHEMA s]. The sync_* functions and views go to schema s;
+-- everything internal lives in schema "syncline". See sl_bridge.h for which file implements what.
+\echo Use "CREATE EXTENSION syncline" to load this file. \quit
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'syncline') THEN
+    CREATE SCHEMA syncline;
+  ELSIF '@extschema@' <> 'syncline' THEN
+    RAISE EXCEPTION 'schema "syncline" exists already'
+      USING HINT = 'Drop or rename it: the extension keeps its own tables there.';
+  END IF;
+END $$;
+
+GRANT USAGE ON SCHEMA syncline TO PUBLIC;
+
+-- Bookkeeping -----------------------------------------------------------------------------------
+--
+-- Written by the C functions only, as the owner of this schema. pg_database_owner may read, so that
+-- a database owner's pg_dump succeeds. Sites, tables and columns go by our own numbers everywhere:
+-- oids and attribute numbers change when a dump is restored.
+
+-- The local numbering of sites.
+CREATE TABLE syncline.site (
+  n int4 PRIMARY KEY,
+  id bytea NOT NULL UNIQUE CHECK (length(id) = 16)
+);
+
+-- The one counter row. Its lock serialises folds and merges; writers of the application never
+-- touch it. It is made on first use. The witness columns are empty in a restored dump (see
+-- restored_self): then, or when they name another database, this database takes a new id.
+CREATE TABLE syncline.self (
+  one bool PRIMARY KEY DEFAULT true CHECK (one),
+  site int4 NOT NULL,
+  name text NOT NULL DEFAULT '',
+  next_seq int8 NOT NULL DEFAULT 1,       -- of the next change
+  position int8 NOT NULL DEFAULT 0,       -- of the last row folded or applied
+  floor int8 NOT NULL DEFAULT 0,          -- greatest hlc seen
+  next_table int4 NOT NULL DEFAULT 1,
+  next_context int8 NOT NULL DEFAULT 1,
+  predecessor int4,                       -- the site this one was copied or restored from
+  system_identifier int8,
+  database_oid int8,
+  file_inode int8                         -- of the database's PG_VERSION file
+);
+
+-- What is known of other sites: all their changes up to seq, whose hlc is the witness.
+CREATE TABLE syncline.vector (site int4 PRIMARY KEY, seq int8 NOT NULL, hlc int8 NOT NULL);
+
+-- One row a fold: the last seq it gave, and the hlc that stands there.
+CREATE TABLE syncline.mark (seq int8 PRIMARY KEY, hlc int8 NOT NULL);
+
+-- Knowledge of `site` (self included) grew to `seq` by rows with a position beyond `begin`.
+CREATE TABLE syncline.growth (
+  site int4 NOT NULL, seq int8 NOT NULL, begin int8 NOT NULL, PRIMARY KEY (site, seq)
+);
+
+-- Tracked tables, and parked ones, which only a peer has (no relation, not present).
+CREATE TABLE syncline.tbl (
+  number int4 PRIMARY KEY,
+  relation regclass UNIQUE,
+  name text NOT NULL UNIQUE,              -- as it travels: without a schema
+  present bool NOT NULL,
+  baseline_site int4,
+  baseline_seq int8 NOT NULL DEFAULT 0,
+  on_delete text NOT NULL DEFAULT 'update_wins',
+  options jsonb NOT NULL DEFAULT '{}',
+  tracked_since timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE syncline.col (
+  tbl int4 NOT NULL,
+  number int4 NOT NULL,
+  name text NOT NULL,
+  type text NOT NULL,                     -- logical type
+  attnum int2,                            -- to notice a rename; means nothing in a restored dump
+  present bool NOT NULL,
+  dropped bool NOT NULL DEFAULT false,
+  key_position int2,                      -- from 0
+  PRIMARY KEY (tbl, number)
+);
+
+-- What local writes append: op 0 insert, 1 update, 2 delete. The fold consumes every entry it sees,
+-- so no index is needed. `key` is encode_key of the row's key; `image` the deleted row.
+CREATE TABLE syncline.log (
+  mask int8 NOT NULL,
+  clock int8 NOT NULL,
+  lsn int8 NOT NULL,
+  tbl int4 NOT NULL,
+  op int2 NOT NULL,
+  key bytea NOT NULL,
+  image bytea
+) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_insert_threshold = -1, vacuum_truncate = off);
+
+-- Exchanges that came in part, and the contexts of rows that came with them.
+CREATE TABLE syncline.incoming (site int4 PRIMARY KEY, token bytea NOT NULL, begin int8 NOT NULL);
+CREATE TABLE syncline.context (id int8 PRIMARY KEY, vector bytea NOT NULL);
+
+CREATE TABLE syncline.conflict (
+  id text PRIMARY KEY,
+  tbl int4 NOT NULL,
+  key bytea NOT NULL,
+  table_name text NOT NULL,
+  pk jsonb NOT NULL,
+  column_name text,
+  kind text NOT NULL,
+  severity text NOT NULL DEFAULT 'normal',
+  status text NOT NULL DEFAULT 'open',
+  base jsonb,
+  local jsonb,
+  remote jsonb,
+  winner jsonb,
+  policy text NOT NULL DEFAULT 'last_writer',
+  confidence float8 NOT NULL DEFAULT 1.0,
+  local_site text,
+  remote_site text,
+  local_at timestamptz,
+  remote_at timestamptz,
+  detected_at timestamptz NOT NULL DEFAULT now(),
+  resolved_at timestamptz,
+  resolved_by text,
+  note text
+);
+CREATE INDEX conflict_open ON syncline.conflict (tbl, key) WHERE status = 'open';
+
+CREATE TABLE syncline.peer (
+  name text PRIMARY KEY,
+  url text NOT NULL,
+  options jsonb NOT NULL DEFAULT '{}',
+  site text,
+  site_name text,
+  vector jsonb,                           -- what the peer is known to have
+  last_attempt timestamptz,
+  last_success timestamptz,
+  last_error text,
+  failures int4 NOT NULL DEFAULT 0,       -- since the last success
+  clock_ahead_ms int8
+);
+
+GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO pg_database_owner;
+
+SELECT pg_catalog.pg_extension_config_dump('syncline.site', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.self', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.vector', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.mark', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.growth', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.tbl', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.col', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.log', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.incoming', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.context', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.conflict', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.peer', '');
+
+-- Triggers --------------------------------------------------------------------------------------
+
+CREATE FUNCTION syncline.capture() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_capture';
+CREATE FUNCTION syncline.capture_truncate() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_capture_truncate';
+
+-- A dump restores through COPY, which fires these; our own writes go around them. A restored counter
+-- row loses its witnesses; restored log entries sort before everything this server writes.
+CREATE FUNCTION syncline.restored_self() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_restored_self';
+CREATE FUNCTION syncline.restored_log() RETURNS trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_restored_log';
+CREATE TRIGGER restored BEFORE INSERT ON syncline.self
+  FOR EACH ROW EXECUTE FUNCTION syncline.restored_self();
+CREATE TRIGGER restored BEFORE INSERT ON syncline.log
+  FOR EACH ROW EXECUTE FUNCTION syncline.restored_log();
+ALTER TABLE syncline.self ENABLE ALWAYS TRIGGER restored;
+ALTER TABLE syncline.log ENABLE ALWAYS TRIGGER restored;
+
+-- They keep the registry in step with ALTER TABLE and DROP.
+CREATE FUNCTION syncline.on_ddl_end() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_on_ddl_end';
+CREATE FUNCTION syncline.on_drop() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_on_drop';
+CREATE FUNCTION syncline.on_rewrite() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'sl_on_rewrite';
+
+-- Tracking --------------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_enable(table_name text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_enable';
+CREATE FUNCTION sync_disable(table_name text) RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_disable';
+CREATE FUNCTION sync_site_id() RETURNS text
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_site_id';
+CREATE FUNCTION sync_site_name(name text DEFAULT NULL) RETURNS text
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_site_name';
+CREATE FUNCTION sync_version_vector() RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_version_vector';
+CREATE FUNCTION sync_new_identity() RETURNS text
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_new_identity';
+CREATE FUNCTION sync_hello() RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_hello';
+
+CREATE FUNCTION syncline.tables(OUT table_name text, OUT primary_key text, OUT columns int4,
+    OUT tracked_since timestamptz, OUT state_rows int8, OUT log_rows int8, OUT metadata_bytes int8,
+    OUT note text) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_tables';
+CREATE VIEW sync_tables AS SELECT * FROM syncline.tables();
+
+-- Exchange --------------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_changes_since(vector jsonb DEFAULT '{}', options jsonb DEFAULT '{}',
+    OUT chunk int4, OUT changes bytea, OUT row_count int4, OUT last bool) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_changes_since';
+CREATE FUNCTION sync_apply(changes bytea, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_apply';
+CREATE FUNCTION sync_inspect(changes bytea, OUT table_name text, OUT pk jsonb,
+    OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8, OUT hlc int8,
+    OUT changed_at timestamptz) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_inspect';
+CREATE FUNCTION syncline.changes(OUT table_name text, OUT pk jsonb,
+    OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8, OUT hlc int8,
+    OUT changed_at timestamptz) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_changes';
+CREATE VIEW sync_changes AS SELECT * FROM syncline.changes();
+
+-- Peers -----------------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_now(peer text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_now';
+CREATE FUNCTION sync_add_peer(name text, url text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_add_peer';
+CREATE FUNCTION sync_remove_peer(name text) RETURNS jsonb
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_remove_peer';
+-- The URL without its password.
+CREATE FUNCTION syncline.url_shown(url text) RETURNS text
+  LANGUAGE c STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'sl_url_shown';
+CREATE VIEW sync_peers AS
+  SELECT name, syncline.url_shown(url) AS url, site, site_name, vector, last_attempt, last_success,
+         last_error, failures, clock_ahead_ms
+  FROM syncline.peer;
+
+-- Conflicts -------------------------------------------------------------------------------------
+
+-- Each role sees the conflicts of tables it may read.
+CREATE VIEW sync_conflicts WITH (security_barrier) AS
+  SELECT c.id, c.table_name, c.pk, c.column_name, c.kind, c.severity, c.status, c.base, c.local,
+         c.remote, c.winner, c.policy, c.confidence, c.local_site, c.remote_site, c.local_at,
+         c.remote_at, c.detected_at, c.resolved_at, c.resolved_by, c.note
+  FROM syncline.conflict c JOIN syncline.tbl t ON t.number = c.tbl
+  WHERE pg_catalog.has_table_privilege(coalesce(t.relation, 'syncline.conflict'), 'SELECT');
+
+GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts TO PUBLIC;
+-- Stored peers and the identity concern the whole database.
+REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
+  sync_remove_peer(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
+  sync_remove_peer(text) TO pg_database_owner;
+
+-- Last, so that the lines above do not fire them.
+CREATE EVENT TRIGGER syncline_ddl_end ON ddl_command_end EXECUTE FUNCTION syncline.on_ddl_end();
+CREATE EVENT TRIGGER syncline_drop ON sql_drop EXECUTE FUNCTION syncline.on_drop();
+CREATE EVENT TRIGGER syncline_rewrite ON table_rewrite EXECUTE FUNCTION syncline.on_rewrite();
+ALTER EVENT TRIGGER syncline_ddl_end ENABLE ALWAYS;
+ALTER EVENT TRIGGER syncline_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER syncline_rewrite ENABLE ALWAYS;
