@@ -4,7 +4,7 @@ PG_CONFIG ?= $(or $(lastword $(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2
 BUILD ?= build
 JOBS ?= 2
 CMAKE_FLAGS ?=
-PG_READY := $(and $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --includedir-server)/postgres.h))
+PG_READY := $(and $(PG_CONFIG),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h))
 export PG_CONFIG BUILD
 
 .PHONY: all sqlite pg units install demo test check sim bench asan format clean help
@@ -58,8 +58,8 @@ asan:  ## unit tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory units BUILD=build-asan CMAKE_FLAGS=-DSYNCLINE_SANITIZE=ON
 	@ctest --test-dir build-asan --output-on-failure
 
-format:  ## clang-format over all C and C++ files
-	@git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | xargs clang-format -i
+format:  ## clang-format over the C++ files (C in pg_ext follows PostgreSQL)
+	@git ls-files '*.cpp' '*.hpp' 'core/*.h' 'peers/*.h' 'sqlite_ext/*.h' | xargs clang-format -i
 
 clean:  ## remove everything that was built
 	@rm -rf build build-asan
