@@ -4,7 +4,7 @@ PG_CONFIG ?= $(or $(lastword $(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2
 BUILD ?= build
 JOBS ?= 2
 CMAKE_FLAGS ?=
-PG_INCLUDE := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)
+PG_INCLUDE := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --includedir-server 2>/dev/null))
 PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
