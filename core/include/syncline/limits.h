@@ -24,6 +24,12 @@ inline constexpr uint32_t key_columns_max = 64;
 inline constexpr uint32_t tables_per_chunk_max = 65'536;
 // Sites in one vector. 10,000 writers are a vector of about 260 kB.
 inline constexpr uint32_t sites_max = 1'000'000;
+// Values of one row in a chunk: columns times concurrent versions. 2^24 take 256 MiB unpacked.
+inline constexpr uint64_t values_per_row_max = uint64_t{1} << 24;
+// Memory for the vectors of one chunk, unpacked: dense arrays, so few bytes can claim much.
+inline constexpr uint64_t vector_memory_bytes_max = uint64_t{1} << 30;
+// A resume token: a key, names, vectors.
+inline constexpr uint64_t token_bytes_max = 256 << 20;
 // Rows in one chunk: bounded by the body anyway, since a row takes at least a byte.
 inline constexpr uint64_t rows_per_chunk_max = 64'000'000;
 // Concurrent versions of one cell: one a site that wrote it unseen.

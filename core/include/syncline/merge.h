@@ -35,10 +35,10 @@ struct RowChange {
 
 // Joins `theirs` into `ours`. `here` and `there` are what each side knows of this row. `out` must
 // not alias the arguments; its values are views into theirs. Its context and held flag are ours.
-// Errors: corrupt_input if a version that is new here came without its value.
+// REQUIRES: both count the same columns, and values are resolved (no Value::same()).
 // Cost: linear in the number of exceptions and, where `rest` changes, of columns.
-Status join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
-                 const Known& there, const SiteTable& sites, RowState* out);
+void join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
+               const Known& there, const SiteTable& sites, RowState* out);
 
 // True if both hold the same versions in every cell.
 bool same_versions(const RowState& a, const RowState& b);

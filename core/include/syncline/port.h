@@ -54,6 +54,10 @@ struct LocalRow {
   std::span<const Value> values;  // by column number, absent where the table lacks it; if stored
 };
 
+// Unpacks a stored row: its state, or its table's baseline if it only stands in the base table, or
+// nothing. Values are resolved from the base row. Views point into `local`. Errors: corrupt_input.
+Status load_row(const LocalRow& local, const TableInfo& table, RowState* out);
+
 // A batch of rows whose bytes live in `arena`.
 struct RowBatch {
   Arena arena;
@@ -80,7 +84,7 @@ struct StoreOutcome {
   bool stored = true;
   ConflictKind kind = ConflictKind::constraint;  // unique, foreign_key or constraint
   std::string reason;  // names the constraint or column; no values
-  // unique: keys of the rows that stand in the way (encode_key), and the columns of the key claimed.
+  // unique: keys (encode_key) of the rows that stand in the way, and the columns claimed.
   std::vector<std::string> rivals;
   std::vector<ColumnNumber> claimed;
 };
@@ -138,8 +142,8 @@ class Port {
   // On return `tables` is as load_tables would give it.
   virtual Status park(const TableSchema& remote, std::vector<TableInfo>* tables) = 0;
 
-  // Reads rows by key, sorted by compare_keys, one result row for each key, in order. In a host with
-  // concurrent writers the rows are locked first and the log of these keys is folded.
+  // Reads rows by key, one result row for each key, in order; keys are sorted by compare_keys. In a
+  // host with concurrent writers the rows are locked first and their log entries folded.
   virtual Status fetch(const TableInfo& table, std::span<const RowKey> keys, RowBatch* out) = 0;
   // Writes rows; outcomes come one a write, in order. Never fails because of a constraint.
   // Capture, user triggers and foreign key actions do not run.
@@ -155,6 +159,8 @@ class Port {
   virtual Status record_conflicts(std::span<const ConflictRecord> records) = 0;
 
   virtual Status load_incoming(const SiteId& sender, Incoming* out) = 0;
+  // All exchanges that broke off here: sender and token.
+  virtual Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) = 0;
   // Also persists sites interned since load_site.
   virtual Status save_exchange(const SiteState& site, const ExchangeUpdate& update) = 0;
 

@@ -9,7 +9,7 @@
 //   rest {(A,7)}                                    inserted by A
 //   rest {(A,7)}  2: {(B,3)}                        then B changed column 2
 //   rest {(A,7)}  2: {(B,3),(C,9)}                  and so did C, without having seen B's change
-//   rest {(C,10)x}  2: {(C,10)x,(B,4)}              C deleted the row while B changed column 2 again
+//   rest {(C,10)x}  2: {(C,10)x,(B,4)}              C deleted it while B changed column 2 again
 //
 // A version has a value at each cell it stands in. A tombstone's value is what the deleter saw.
 //
@@ -67,7 +67,7 @@ struct PackedRow {
 };
 inline constexpr uint32_t kPackedDead = 1;  // the only version of `rest` is a tombstone
 inline constexpr uint32_t kPackedHeld = 2;
-inline constexpr uint32_t kPackedMany = 4;  // `rest` has no or several versions: they are in `cells`
+inline constexpr uint32_t kPackedMany = 4;  // `rest` has not one version: all are in `cells`
 
 // What a row looks like, computed from its versions.
 struct ShownRow {
@@ -91,6 +91,9 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
 // Unpacks. Values left out become Value::same(). Views point into packed.cells. Errors:
 // corrupt_input, unsupported_version.
 Status unpack_row(const PackedRow& packed, ColumnNumber column_count, RowState* out);
+
+// The state of a row that has none: its table's baseline version, values as the base row shows.
+void make_baseline(const TableInfo& table, RowState* out);
 
 // Replaces Value::same() by what the base row shows; `base` has one value a column (absent where
 // the base table lacks it).

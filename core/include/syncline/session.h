@@ -25,7 +25,7 @@ struct Hello {
   std::string version;
   std::string vector;  // JSON
   uint64_t now_ms = 0;
-  std::vector<TableSchema> tables;
+  std::vector<TableSchema> tables;  // present and tracked here
   // Resume tokens (hex) of exchanges that broke off here, by sender (hex site id).
   std::vector<std::pair<std::string, std::string>> unfinished;
 };
@@ -78,6 +78,10 @@ std::string report_to_json(const SessionReport& report, double duration_ms);
 // Reports, as sentences, columns and keys that the two schemas cannot exchange without loss.
 std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,
                                          const std::vector<TableSchema>& theirs);
+
+// The hello of the database behind `port`: what every host's sync_hello() gives, before `engine`
+// and `version` are filled in. Hosts bring their log up to date first.
+Status make_hello(Port* port, Hello* out);
 
 // Parses sync_now's options: {"direction":..., "max_bytes":..., "compress":...}.
 Status session_options_from_json(std::string_view json, SessionOptions* out);

@@ -1,7 +1,7 @@
 // Errors as values: what every fallible function of the core returns.
 //
 //   Status s = store.fetch(table, keys, &batch);
-//   if (!s.ok()) return s;                    // or: SYNCLINE_TRY(store.fetch(table, keys, &batch));
+//   if (!s.ok()) return s;                    // or SYNCLINE_TRY(store.fetch(...));
 //
 // A message is lower case, has no full stop, and names the object and the offending value; the
 // hint is one action the reader can take. Hosts map codes to their own error numbers in one table.

@@ -45,6 +45,10 @@ struct TableInfo {
   OnDelete on_delete = OnDelete::update_wins;
   // Position in the order in which tables travel: parents before children, then by name.
   uint32_t rank = 0;
+  bool refers = false;    // has foreign keys to tracked or untracked tables
+  bool referred = false;  // some table has a foreign key to it
+  // Columns beside the primary key that foreign keys of other tables refer to.
+  std::vector<ColumnNumber> referred_columns;
 
   ColumnNumber column_count() const { return static_cast<ColumnNumber>(columns.size()); }
   bool is_key(ColumnNumber column) const;
@@ -55,7 +59,8 @@ struct TableInfo {
 int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name);
 int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view name);
 
-// The name in `names` nearest to `name` by edit distance, for "did you mean"; empty if none is near.
+// The name in `names` nearest to `name` by edit distance, for "did you mean"; empty if none is
+// near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
 }  // namespace syncline

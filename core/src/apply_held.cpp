@@ -1,0 +1,252 @@
+// Rows that a constraint keeps out of the base table. A held row is whole: all its versions and
+// values stand in its state, and an open conflict says why. Which rows are stored is a function of
+// the versions known: of two rows that claim one unique key the one with the greater version is
+// stored, and a row is stored only while the rows its foreign keys name are.
+#include <algorithm>
+
+#include "apply_run.h"
+
+namespace syncline {
+namespace {
+
+// Rounds of trying held rows again. Each round can let in rows that wait for those of the round
+// before; what a later round would let in waits for the next apply.
+constexpr int kRoundsMax = 8;
+
+}  // namespace
+
+Status ApplyRun::retry() {
+  SYNCLINE_TRY(load());
+  std::vector<RowRef> held;
+  SYNCLINE_TRY(port_.list_held(&held));
+  size_t stored = 0;
+  SYNCLINE_TRY(try_held(held, &stored));
+  SYNCLINE_TRY(record());
+  report_.applied = stored;
+  report_.quarantined = held.size() - std::min(held.size(), stored);
+  report_.complete = true;
+  return {};
+}
+
+const TableInfo* ApplyRun::table_by_number(uint32_t number) const {
+  for (const TableInfo& table : tables_) {
+    if (table.number == number) return &table;
+  }
+  return nullptr;
+}
+
+Status ApplyRun::fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch,
+                           Work* work) {
+  Arena arena;
+  std::vector<Value> values;
+  SYNCLINE_TRY(decode_key(key, &arena, &values));
+  const RowKey row_key(values);
+  SYNCLINE_TRY(port_.fetch(table, std::span<const RowKey>(&row_key, 1), batch));
+  if (batch->rows.size() != 1) {
+    return Status(StatusCode::internal, "fetch of table " + table.name + " lost a row");
+  }
+  // The host's row may view the key it was asked for.
+  batch->rows[0].key = batch->arena.copy(row_key);
+  work->local = &batch->rows[0];
+  SYNCLINE_TRY(load_row(*work->local, table, &work->before));
+  work->after = work->before;
+  return {};
+}
+
+// Takes `work` out of the base table, or keeps it out, with all its versions and values.
+Status ApplyRun::hold(const TableInfo& table, Work* work, ConflictKind kind,
+                      const std::string& reason) {
+  work->after.held = true;
+  const RowWrite write = plan_write(table, work);
+  std::vector<StoreOutcome> outcomes;
+  SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(&write, 1), &outcomes));
+  if (outcomes.size() != 1 || !outcomes[0].stored) {
+    return Status(StatusCode::internal, "a row of table " + table.name + " could not be set aside");
+  }
+  wrote_ = true;
+  if (table.referred && write.base == BaseAction::erase) {
+    removed_.push_back({table.number, encode_key(write.key), {}});
+  }
+  refused_.push_back({table.number, encode_key(write.key), reason});
+  note_held(table, write.key, true, kind, reason, &work->shown);
+  return {};
+}
+
+void ApplyRun::note_held(const TableInfo& table, RowKey key, bool held, ConflictKind kind,
+                         const std::string& reason, const ShownRow* shown) {
+  ConflictRecord record;
+  record.table = &table;
+  record.key = encode_key(key);
+  record.pk_json = key_to_json(table, key);
+  record.conflict.id = held_conflict_id(table, key);
+  record.conflict.kind = kind;
+  record.opened = held;
+  record.winner_is_local = false;
+  record.reason = reason;
+  if (shown != nullptr) {
+    record.conflict.winner_json = row_to_json(table, key, shown->values);
+    for (const Version& v : shown->versions) {
+      if (record.conflict.winner.seq == 0 ||
+          compare_versions(record.conflict.winner, v, site_.sites) < 0) {
+        record.conflict.winner = v;
+      }
+    }
+  }
+  const auto ref = std::make_pair(table.number, record.key);
+  if (held) {
+    held_here_.insert(ref);
+  } else {
+    held_here_.erase(ref);
+  }
+  records_.push_back(std::move(record));
+}
+
+// The end of a chunk: rows refused on the way may fit now that their neighbours are in (two rows
+// that swap a unique value); at the end of an exchange so may all that were held before.
+Status ApplyRun::settle() {
+  SYNCLINE_TRY(settle_foreign_keys());
+  std::vector<RowRef> refs = refused_;
+  if (header_->last) {
+    std::vector<RowRef> held;
+    SYNCLINE_TRY(port_.list_held(&held));
+    refs.insert(refs.begin(), held.begin(), held.end());
+  }
+  size_t stored = 0;
+  return refs.empty() ? Status() : try_held(refs, &stored);
+}
+
+Status ApplyRun::settle_foreign_keys() {
+  while (!written_.empty() || !removed_.empty()) {
+    std::vector<RowRef> written, removed, dangling;
+    written.swap(written_);
+    removed.swap(removed_);
+    SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));
+    SYNCLINE_TRY(hold_refs(std::move(dangling), ConflictKind::foreign_key));
+  }
+  return {};
+}
+
+Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
+  std::sort(refs.begin(), refs.end());
+  for (size_t i = 0; i < refs.size(); ++i) {
+    if (i > 0 && refs[i].table == refs[i - 1].table && refs[i].key == refs[i - 1].key) continue;
+    const TableInfo* table = table_by_number(refs[i].table);
+    if (table == nullptr) continue;
+    RowBatch batch;
+    Work work;
+    SYNCLINE_TRY(fetch_one(*table, refs[i].key, &batch, &work));
+    if (!work.local->stored) continue;
+    SYNCLINE_TRY(hold(*table, &work, kind, refs[i].reason));
+  }
+  return {};
+}
+
+// Stores what fits now; `stored` counts the rows that were let in and stayed.
+Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
+  std::set<std::pair<uint32_t, std::string>> waiting;
+  std::vector<std::pair<uint32_t, std::string>> order;
+  for (const RowRef& ref : refs) {
+    if (waiting.insert({ref.table, ref.key}).second) order.emplace_back(ref.table, ref.key);
+  }
+  auto seen = waiting;
+  const size_t before = waiting.size();
+  for (int round = 0; round < kRoundsMax && !waiting.empty(); ++round) {
+    const size_t waiting_before = waiting.size();
+    for (const auto& [number, key] : order) {
+      const TableInfo* table = table_by_number(number);
+      if (table == nullptr || waiting.count({number, key}) == 0) continue;
+      bool in = false;
+      SYNCLINE_TRY(try_one(*table, key, &in));
+      if (in) waiting.erase({number, key});
+      SYNCLINE_TRY(port_.check_interrupt());
+    }
+    refused_.clear();
+    SYNCLINE_TRY(settle_foreign_keys());
+    for (const RowRef& ref : refused_) {  // let in, and held again for want of a parent
+      waiting.insert({ref.table, ref.key});
+      if (seen.insert({ref.table, ref.key}).second) order.emplace_back(ref.table, ref.key);
+    }
+    if (waiting.size() >= waiting_before) break;
+  }
+  *stored = before - std::min(before, waiting.size());
+  return {};
+}
+
+Status ApplyRun::try_one(const TableInfo& table, const std::string& key, bool* stored) {
+  *stored = false;
+  if (!table.present) return {};
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(table, key, &batch, &work));
+  if (work.local->stored) {  // a local write brought it in, and the fold took over
+    note_held(table, work.local->key, false, ConflictKind::constraint, {}, nullptr);
+    *stored = true;
+    return {};
+  }
+  return release(table, &work, stored);
+}
+
+Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    work->after.held = false;
+    RowWrite write = plan_write(table, work);
+    write.relay = false;
+    std::vector<StoreOutcome> outcomes;
+    SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(&write, 1), &outcomes));
+    wrote_ = true;
+    const StoreOutcome& outcome = outcomes.at(0);
+    if (outcome.stored) {
+      note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
+      if (table.refers && write.base == BaseAction::insert) {
+        written_.push_back({table.number, encode_key(write.key), {}});
+      }
+      *stored = true;
+      return {};
+    }
+    bool won = false;
+    if (outcome.kind == ConflictKind::unique && attempt == 0) {
+      SYNCLINE_TRY(displace(table, *work, outcome, &won));
+    }
+    if (!won) {  // still held; the reason may be another one by now
+      note_held(table, write.key, true, outcome.kind, outcome.reason, &work->shown);
+      return {};
+    }
+  }
+  return {};
+}
+
+// Two rows, one unique key: the greater version of the key's cells is stored.
+Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
+                          bool* won) {
+  const Version mine = claim(table, work, outcome.claimed);
+  std::vector<RowRef> losers;
+  for (const std::string& key : outcome.rivals) {
+    RowBatch batch;
+    Work rival;
+    SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
+    show_row(rival.before, site_.sites, table.on_delete, &rival.shown);
+    if (compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) return {};
+    losers.push_back({table.number, key, outcome.reason});
+  }
+  *won = !losers.empty();
+  return hold_refs(std::move(losers), ConflictKind::unique);
+}
+
+Version ApplyRun::claim(const TableInfo& table, const Work& work,
+                        const std::vector<ColumnNumber>& columns) const {
+  Version best;
+  const auto see = [&](const Version& v) {
+    if (v.seq != 0 && (best.seq == 0 || compare_versions(best, v, site_.sites) < 0)) best = v;
+  };
+  for (const ColumnNumber c : columns) {
+    if (table.is_key(c)) {
+      const RowState& row = work.after.empty() ? work.before : work.after;
+      for (const Version& v : row.rest) see(v);
+    } else {
+      see(work.shown.versions[c]);
+    }
+  }
+  return best;
+}
+
+}  // namespace syncline

@@ -1,0 +1,110 @@
+// Private to the apply_*.cpp files: one run of apply_chunk or retry_held.
+//
+//   apply.cpp        is the chunk acceptable; what the exchange leaves behind
+//   apply_rows.cpp   join rows batch by batch, write what changed
+//   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
+//
+// Phases of a chunk: check; for each table, for each batch: fetch, join, store; settle constraints;
+// if the exchange is complete, grow in knowledge and try all held rows again; record.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "syncline/apply.h"
+#include "syncline/chunk.h"
+
+namespace syncline {
+
+class ApplyRun {
+ public:
+  ApplyRun(Port* port, const ApplyOptions& options, ApplyReport* report)
+      : port_(*port), options_(options), report_(*report) {}
+
+  Status apply(std::string_view bytes);
+  Status retry();
+
+ private:
+  // A local row, what it was and what it becomes. Lives as long as the batch it came from.
+  struct Work {
+    const LocalRow* local = nullptr;
+    RowState before, after;
+    ShownRow shown;
+    std::string packed;  // bytes of the state to be written
+    bool news = false;
+  };
+
+  // --- apply.cpp
+  Status load();
+  Status check(const ChunkHeader& header, bool* stale);
+  Status check_own_entry(const VersionVector& vector);
+  Status check_clock(Hlc hlc);
+  Status apply_tables(ChunkReader* reader);
+  Status map_table(const TableSchema& schema, size_t* table);
+  void map_types(const TableSchema& schema, const TableInfo& table);
+  Status check_key(const TableSchema& schema, const TableInfo& table) const;
+  Status finish(const ChunkHeader& header);
+
+  // --- apply_rows.cpp
+  Status apply_rows(ChunkReader* reader, const TableInfo& table);
+  Status convert(const TableInfo& table, std::vector<ChunkRow>* rows);
+  Status apply_batch(const TableInfo& table, std::span<const ChunkRow> rows);
+  Status join_one(const TableInfo& table, const ChunkRow& row, Work* work, bool* touched);
+  void remap(const TableInfo& table, const RowChange& change);
+  Status check_versions(const RowState& row, const Known& there);
+  ContextId context_for(ContextId ours, const VersionVector* sent);
+  const VersionVector* context(ContextId id) const;
+  // Makes the write that brings `work.after` into the database.
+  RowWrite plan_write(const TableInfo& table, Work* work);
+  Status store(const TableInfo& table, std::vector<Work*>* works);
+  void note_conflicts(const TableInfo& table, const Work& work);
+  void note_written(const TableInfo& table, const RowWrite& write, const Work& work);
+  Status record();
+
+  // --- apply_held.cpp
+  Status hold(const TableInfo& table, Work* work, ConflictKind kind, const std::string& reason);
+  Status hold_refs(std::vector<RowRef> refs, ConflictKind kind);
+  Status settle();
+  Status settle_foreign_keys();
+  Status try_held(const std::vector<RowRef>& refs, size_t* stored);
+  Status try_one(const TableInfo& table, const std::string& key, bool* stored);
+  Status release(const TableInfo& table, Work* work, bool* stored);
+  Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome, bool* won);
+  Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);
+  Version claim(const TableInfo& table, const Work& work,
+                const std::vector<ColumnNumber>& columns) const;
+  const TableInfo* table_by_number(uint32_t number) const;
+  void note_held(const TableInfo& table, RowKey key, bool held, ConflictKind kind,
+                 const std::string& reason, const ShownRow* shown);
+
+  Port& port_;
+  const ApplyOptions& options_;
+  ApplyReport& report_;
+
+  SiteState site_;
+  std::vector<TableInfo> tables_;
+  Incoming incoming_;
+  ExchangeUpdate update_;
+  const ChunkHeader* header_ = nullptr;
+  VersionVector knowledge_after_;  // what we know once this chunk is in
+  std::map<std::pair<ContextId, const VersionVector*>, ContextId> contexts_made_;
+
+  // The current table's column map: position in the chunk's schema -> our column number.
+  std::vector<ColumnNumber> columns_;
+  bool columns_same_ = false;
+  std::vector<uint32_t> key_positions_;
+  std::vector<bool> converted_columns_;  // by position; empty: every type is the same here
+  Arena converted_;
+  RowChange remapped_;
+
+  std::vector<RowRef> written_, removed_;  // for foreign keys; since the last settle
+  std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
+  std::set<std::pair<uint32_t, std::string>> held_here_;
+  std::deque<ConflictRecord> records_;
+  bool wrote_ = false;
+};
+
+}  // namespace syncline

@@ -1,0 +1,18 @@
+#include "syncline/port.h"
+
+namespace syncline {
+
+Status load_row(const LocalRow& local, const TableInfo& table, RowState* out) {
+  if (local.has_state) {
+    SYNCLINE_TRY(unpack_row(local.state, table.column_count(), out));
+  } else if (local.stored) {
+    make_baseline(table, out);
+  } else {
+    out->clear();
+    out->column_count = table.column_count();
+  }
+  if (local.stored) resolve_same(local.values, out);
+  return {};
+}
+
+}  // namespace syncline

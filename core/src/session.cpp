@@ -1,0 +1,305 @@
+// One sync conversation. See session.h; the order of steps is the order of the functions below.
+#include "syncline/session.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "json_options.h"
+#include "token.h"
+
+namespace syncline {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+class Session {
+ public:
+  Session(Endpoint* local, Endpoint* remote, const SessionOptions& options,
+          const std::function<Status(const SessionReport&)>& progress, SessionReport* report)
+      : local_(*local), remote_(*remote), options_(options), progress_(progress),
+        report_(*report) {}
+
+  Status run() {
+    SYNCLINE_TRY(meet());
+    if (options_.direction != Direction::push) SYNCLINE_TRY(pull());
+    if (options_.direction != Direction::pull) SYNCLINE_TRY(push());
+    return conclude();
+  }
+
+ private:
+  Status meet() {
+    SYNCLINE_TRY(local_.hello(&mine_));
+    SYNCLINE_TRY(remote_.hello(&theirs_));
+    report_.peer_site = theirs_.site;
+    report_.peer_name = theirs_.name;
+    report_.peer_engine = theirs_.engine;
+    if (theirs_.protocol != mine_.protocol) {
+      return Status(StatusCode::unsupported_version,
+                    "the peer speaks protocol " + std::to_string(theirs_.protocol) +
+                        ", this database " + std::to_string(mine_.protocol),
+                    "install the same release of syncline on both sides");
+    }
+    if (theirs_.site == mine_.site) {
+      return Status(StatusCode::identity,
+                    "the peer has this database's own site id: it is this database, or a copy",
+                    "if it is a copy, call sync_new_identity() in one of the two");
+    }
+    SYNCLINE_TRY(compare_clocks());
+    report_.warnings = compare_schemas(mine_.tables, theirs_.tables);
+    return {};
+  }
+
+  Status compare_clocks() {
+    const auto ahead = static_cast<int64_t>(theirs_.now_ms) - static_cast<int64_t>(mine_.now_ms);
+    report_.peer_clock_ahead_ms = ahead;
+    if (static_cast<uint64_t>(std::llabs(ahead)) <= options_.drift_ms_max) return {};
+    return Status(StatusCode::clock_drift,
+                  "the clocks of the two databases differ: the peer's is " +
+                      std::to_string(std::llabs(ahead) / 1000) + " s " +
+                      (ahead > 0 ? "ahead" : "behind"),
+                  "set both clocks; at most " + std::to_string(options_.drift_ms_max / 1000) +
+                      " s are accepted");
+  }
+
+  Status pull() {
+    bool needed = true;
+    SYNCLINE_TRY(needs(mine_, theirs_, &needed));
+    if (!needed) return {};
+    return transfer(&remote_, &local_, mine_, theirs_.site, &report_.pulled,
+                    &report_.applied_here);
+  }
+
+  Status push() {
+    // What the pull brought must not go back: the peer's vector is asked for again.
+    if (report_.pulled.rows > 0) SYNCLINE_TRY(remote_.hello(&theirs_));
+    if (report_.pulled.chunks > 0) SYNCLINE_TRY(local_.hello(&mine_));
+    bool needed = true;
+    SYNCLINE_TRY(needs(theirs_, mine_, &needed));
+    if (!needed) return {};
+    return transfer(&local_, &remote_, theirs_, mine_.site, &report_.pushed,
+                    &report_.applied_there);
+  }
+
+  // Whether `from` has, or may have, anything for `to`.
+  static Status needs(const Hello& to, const Hello& from, bool* out) {
+    SiteTable sites;
+    VersionVector has, gives;
+    SYNCLINE_TRY(vector_from_json(to.vector, &sites, &has));
+    SYNCLINE_TRY(vector_from_json(from.vector, &sites, &gives));
+    *out = !gives.covered_by(has) || !from.unfinished.empty() || !to.unfinished.empty();
+    return {};
+  }
+
+  Status transfer(Endpoint* from, Endpoint* to, const Hello& receiver,
+                  const std::string& sender_site, SessionCounts* counts, uint64_t* applied) {
+    std::string resume;
+    for (const auto& [site, token] : receiver.unfinished) {
+      if (site == sender_site) resume = token;
+    }
+    bool restarted = false;
+    for (;;) {
+      ExportedChunk chunk;
+      SYNCLINE_TRY(from->produce(receiver.vector, resume, options_.export_options, &chunk));
+      ApplyReport applied_now;
+      const Status status = to->consume(chunk.bytes, &applied_now);
+      if (status.code() == StatusCode::gap && !restarted) {  // the other side has moved on
+        restarted = true;
+        resume.clear();
+        continue;
+      }
+      if (!status.ok()) return status;
+      counts->rows += chunk.row_count;
+      counts->bytes += chunk.bytes.size();
+      ++counts->chunks;
+      *applied += applied_now.applied;
+      report_.conflicts += applied_now.conflicts;
+      report_.quarantined += applied_now.quarantined;
+      if (progress_) SYNCLINE_TRY(progress_(report_));
+      if (chunk.last) return {};
+      resume = chunk.resume_hex;
+    }
+  }
+
+  // What the peer has now: what it said, and after a complete push all that we had before it.
+  Status conclude() {
+    SiteTable sites;
+    VersionVector peer, ours;
+    SYNCLINE_TRY(vector_from_json(theirs_.vector, &sites, &peer));
+    SYNCLINE_TRY(vector_from_json(mine_.vector, &sites, &ours));
+    if (options_.direction != Direction::pull) peer.merge(ours);
+    report_.peer_vector = vector_to_json(peer, sites);
+    return {};
+  }
+
+  Endpoint& local_;
+  Endpoint& remote_;
+  const SessionOptions& options_;
+  const std::function<Status(const SessionReport&)>& progress_;
+  SessionReport& report_;
+  Hello mine_, theirs_;
+};
+
+Json counts_to_json(const SessionCounts& counts) {
+  return {{"rows", counts.rows}, {"bytes", counts.bytes}, {"chunks", counts.chunks}};
+}
+
+Status bad_hello(const std::string& what) {
+  return Status(StatusCode::peer_failed, "the peer's greeting is malformed: " + what,
+                "install the same release of syncline on both sides");
+}
+
+Status read_schema(const nlohmann::json& in, TableSchema* out) {
+  out->name = in.at("name").get<std::string>();
+  for (const auto& column : in.at("columns")) {
+    out->columns.push_back({column.at("name").get<std::string>(),
+                            column.at("type").get<std::string>()});
+  }
+  for (const auto& position : in.at("key")) {
+    const auto p = position.get<uint32_t>();
+    if (p >= out->columns.size()) return bad_hello("the key of table " + out->name);
+    out->key.push_back(p);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string hello_to_json(const Hello& hello) {
+  Json tables = Json::array();
+  for (const TableSchema& table : hello.tables) {
+    Json columns = Json::array();
+    for (const ColumnSchema& c : table.columns) {
+      columns.push_back({{"name", c.name}, {"type", c.type}});
+    }
+    tables.push_back({{"name", table.name}, {"key", table.key}, {"columns", columns}});
+  }
+  Json unfinished = Json::object();
+  for (const auto& [site, token] : hello.unfinished) unfinished[site] = token;
+  const Json out = {{"protocol", hello.protocol}, {"site", hello.site},
+                    {"name", hello.name},         {"engine", hello.engine},
+                    {"version", hello.version},   {"vector", Json::parse(hello.vector)},
+                    {"now_ms", hello.now_ms},     {"tables", tables},
+                    {"unfinished", unfinished}};
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Status hello_from_json(std::string_view json, Hello* out) {
+  *out = Hello();
+  const nlohmann::json in = nlohmann::json::parse(json, nullptr, false);
+  if (!in.is_object()) return bad_hello("it is not a JSON object");
+  try {
+    out->protocol = in.at("protocol").get<int>();
+    out->site = in.at("site").get<std::string>();
+    out->name = in.value("name", "");
+    out->engine = in.value("engine", "");
+    out->version = in.value("version", "");
+    out->vector = in.at("vector").dump();
+    out->now_ms = in.at("now_ms").get<uint64_t>();
+    for (const auto& table : in.at("tables")) {
+      TableSchema schema;
+      SYNCLINE_TRY(read_schema(table, &schema));
+      out->tables.push_back(std::move(schema));
+    }
+    for (const auto& item : in.at("unfinished").items()) {
+      out->unfinished.emplace_back(item.key(), item.value().get<std::string>());
+    }
+  } catch (const nlohmann::json::exception& error) {
+    return bad_hello(error.what());
+  }
+  return {};
+}
+
+Status make_hello(Port* port, Hello* out) {
+  SiteState site;
+  std::vector<TableInfo> tables;
+  SYNCLINE_TRY(port->load_site(&site));
+  SYNCLINE_TRY(port->load_tables(&tables));
+  out->site = to_hex(site.sites.id(site.self));
+  out->name = site.name;
+  out->vector = vector_to_json(site.knowledge, site.sites);
+  out->now_ms = site.now_ms;
+  for (const TableInfo& table : tables) {
+    if (table.present) out->tables.push_back(table.schema());
+  }
+  std::vector<std::pair<SiteId, std::string>> unfinished;
+  SYNCLINE_TRY(port->list_incoming(&unfinished));
+  for (const auto& [sender, token] : unfinished) {
+    out->unfinished.emplace_back(to_hex(sender), bytes_to_hex(token));
+  }
+  return {};
+}
+
+Status run_session(Endpoint* local, Endpoint* remote, const SessionOptions& options,
+                   const std::function<Status(const SessionReport&)>& progress,
+                   SessionReport* report) {
+  *report = SessionReport();
+  return Session(local, remote, options, progress, report).run();
+}
+
+std::string report_to_json(const SessionReport& report, double duration_ms) {
+  const Json out = {{"peer", report.peer_name},
+                    {"site", report.peer_site},
+                    {"engine", report.peer_engine},
+                    {"pulled", counts_to_json(report.pulled)},
+                    {"pushed", counts_to_json(report.pushed)},
+                    {"applied_here", report.applied_here},
+                    {"applied_there", report.applied_there},
+                    {"conflicts", report.conflicts},
+                    {"quarantined", report.quarantined},
+                    {"warnings", report.warnings},
+                    {"duration_ms", std::llround(duration_ms * 10) / 10.0}};
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,
+                                         const std::vector<TableSchema>& theirs) {
+  std::vector<std::string> warnings;
+  std::vector<TableInfo> others(theirs.size());
+  for (size_t i = 0; i < theirs.size(); ++i) others[i].name = theirs[i].name;
+  for (const TableSchema& mine : ours) {
+    const int64_t at = find_table(others, mine.name);
+    if (at < 0) continue;
+    const TableSchema& other = theirs[static_cast<size_t>(at)];
+    std::vector<ColumnInfo> columns(other.columns.size());
+    for (size_t i = 0; i < columns.size(); ++i) columns[i].name = other.columns[i].name;
+    for (const ColumnSchema& column : mine.columns) {
+      const int64_t c = find_column(columns, column.name);
+      if (c < 0) {
+        warnings.push_back("column " + mine.name + "." + column.name +
+                           " is missing at the peer: its values are kept there until it is added");
+        continue;
+      }
+      const std::string& type = other.columns[static_cast<size_t>(c)].type;
+      for (const std::string& loss : {type_loss(column.type, type), type_loss(type, column.type)}) {
+        if (!loss.empty()) warnings.push_back(mine.name + "." + column.name + ": " + loss);
+      }
+    }
+    for (const ColumnSchema& column : other.columns) {
+      std::vector<ColumnInfo> here(mine.columns.size());
+      for (size_t i = 0; i < here.size(); ++i) here[i].name = mine.columns[i].name;
+      if (find_column(here, column.name) >= 0) continue;
+      warnings.push_back("column " + mine.name + "." + column.name +
+                         " is missing here: its values are kept until it is added");
+    }
+  }
+  return warnings;
+}
+
+Status session_options_from_json(std::string_view json, SessionOptions* out) {
+  JsonOptions in("sync_now");
+  SYNCLINE_TRY(in.parse(json));
+  SYNCLINE_TRY(in.read_export(&out->export_options));
+  std::string direction;
+  SYNCLINE_TRY(in.text("direction", &direction));
+  if (direction == "pull") out->direction = Direction::pull;
+  else if (direction == "push") out->direction = Direction::push;
+  else if (!direction.empty() && direction != "both") {
+    return Status(StatusCode::invalid_argument,
+                  "option \"direction\" of sync_now is \"" + direction + "\"",
+                  "use \"both\", \"pull\" or \"push\"");
+  }
+  return in.finish();
+}
+
+}  // namespace syncline
