@@ -61,7 +61,8 @@ bool ByteReader::zigzag(int64_t* out) {
 bool ByteReader::fixed64(uint64_t* out) {
   if (rest_.size() < 8) return false;
   uint64_t value = 0;
-  for (size_t i = 8; i-- > 0;) value = value << 8 | static_cast<uint8_t>(rest_[i]);
+  for (size_t i = 8; i-- > 0;)
+    value = value << 8 | static_cast<uint8_t>(rest_[i]);
   rest_.remove_prefix(8);
   *out = value;
   return true;

@@ -6,7 +6,9 @@
 namespace syncline {
 namespace {
 
-char fold_case(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char fold_case(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -57,7 +59,8 @@ TableSchema TableInfo::schema() const {
     position[i] = static_cast<uint32_t>(schema.columns.size());
     schema.columns.push_back({columns[i].name, columns[i].type});
   }
-  for (ColumnNumber column : key) schema.key.push_back(position[column]);
+  for (ColumnNumber column : key)
+    schema.key.push_back(position[column]);
   return schema;
 }
 

@@ -12,7 +12,9 @@
 namespace syncline {
 namespace {
 
-int order_of(int64_t a, int64_t b) { return a < b ? -1 : a > b ? 1 : 0; }
+int order_of(int64_t a, int64_t b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
 
 int compare_bytes(std::string_view a, std::string_view b) {
   const size_t common = std::min(a.size(), b.size());
@@ -42,15 +44,17 @@ int compare_integer_real(int64_t integer, double real) {
   return real < whole ? 1 : -1;
 }
 
-Status corrupt(const char* what) { return Status(StatusCode::corrupt_input, what); }
+Status corrupt(const char* what) {
+  return Status(StatusCode::corrupt_input, what);
+}
 
 // Key encoding. Tags in the order of compare_values:
 //
 //   key     = *element
 //   element = 0x04                                ; absent
 //           / 0x05                                ; null
-//           / 0x14-n  n bytes  / 0x14 / 0x14+n  n bytes   ; integer of n bytes, n = 0..8, big-endian;
-//                                                 ; negative ones have 2^(8n)-1 added
+//           / 0x14+n  n bytes                     ; integer >= 0 of n = 0..8 bytes, big-endian
+//           / 0x14-n  n bytes                     ; negative integer, with 2^(8n)-1 added
 //           / 0x21  8 bytes                       ; real, big-endian; sign bit flipped, or if it
 //                                                 ; was set all bits
 //           / 0x30  escaped  0x00 0x00            ; text; 0x00 inside is 0x00 0xff
@@ -60,20 +64,26 @@ constexpr uint8_t kKeyAbsent = 0x04, kKeyNull = 0x05, kKeyZero = 0x14, kKeyReal 
 constexpr uint64_t kSignBit = uint64_t{1} << 63;
 
 void append_big_endian(std::string* out, uint64_t value, int size) {
-  for (int i = size - 1; i >= 0; --i) out->push_back(static_cast<char>(value >> (8 * i)));
+  for (int i = size - 1; i >= 0; --i)
+    out->push_back(static_cast<char>(value >> (8 * i)));
 }
 
 bool read_big_endian(ByteReader* reader, int size, uint64_t* out) {
   std::string_view bytes;
   if (!reader->view(static_cast<uint64_t>(size), &bytes)) return false;
   *out = 0;
-  for (char c : bytes) *out = *out << 8 | static_cast<uint8_t>(c);
+  for (char c : bytes)
+    *out = *out << 8 | static_cast<uint8_t>(c);
   return true;
 }
 
-uint64_t low_bits(int bytes) { return bytes == 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * bytes) - 1; }
+uint64_t low_bits(int bytes) {
+  return bytes == 8 ? ~uint64_t{0} : (uint64_t{1} << 8 * bytes) - 1;
+}
 
-int significant_bytes(uint64_t magnitude) { return (std::bit_width(magnitude) + 7) / 8; }
+int significant_bytes(uint64_t magnitude) {
+  return (std::bit_width(magnitude) + 7) / 8;
+}
 
 void append_key_integer(std::string* out, int64_t value) {
   const bool negative = value < 0;
@@ -136,8 +146,12 @@ bool read_key_element(ByteReader* reader, Arena* arena, Value* out) {
   if (!reader->byte(&tag)) return false;
   if (tag >= kKeyZero - 8 && tag <= kKeyZero + 8) return read_key_integer(reader, tag, out);
   switch (tag) {
-    case kKeyAbsent: *out = Value(); return true;
-    case kKeyNull: *out = Value::null(); return true;
+    case kKeyAbsent:
+      *out = Value();
+      return true;
+    case kKeyNull:
+      *out = Value::null();
+      return true;
     case kKeyReal: {
       uint64_t bits;
       if (!read_big_endian(reader, 8, &bits)) return false;
@@ -152,7 +166,8 @@ bool read_key_element(ByteReader* reader, Arena* arena, Value* out) {
       *out = tag == kKeyText ? Value::text(bytes) : Value::blob(bytes);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -273,11 +288,18 @@ void append_value(std::string* out, const Value& value) {
   switch (value.kind()) {
     case ValueKind::absent:
     case ValueKind::null:
-    case ValueKind::same: break;
-    case ValueKind::integer: append_zigzag(out, value.as_integer()); break;
-    case ValueKind::real: append_fixed64(out, std::bit_cast<uint64_t>(value.as_real())); break;
+    case ValueKind::same:
+      break;
+    case ValueKind::integer:
+      append_zigzag(out, value.as_integer());
+      break;
+    case ValueKind::real:
+      append_fixed64(out, std::bit_cast<uint64_t>(value.as_real()));
+      break;
     case ValueKind::text:
-    case ValueKind::blob: append_bytes(out, value.bytes()); break;
+    case ValueKind::blob:
+      append_bytes(out, value.bytes());
+      break;
   }
 }
 
@@ -286,9 +308,15 @@ Status read_value(std::string_view* input, Value* out) {
   uint8_t kind;
   if (!reader.byte(&kind)) return corrupt("a value is missing");
   switch (static_cast<ValueKind>(kind)) {
-    case ValueKind::absent: *out = Value(); break;
-    case ValueKind::null: *out = Value::null(); break;
-    case ValueKind::same: *out = Value::same(); break;
+    case ValueKind::absent:
+      *out = Value();
+      break;
+    case ValueKind::null:
+      *out = Value::null();
+      break;
+    case ValueKind::same:
+      *out = Value::same();
+      break;
     case ValueKind::integer: {
       int64_t integer;
       if (!reader.zigzag(&integer)) return corrupt("an integer value is malformed");
@@ -309,11 +337,12 @@ Status read_value(std::string_view* input, Value* out) {
       if (!reader.bytes(limits::value_bytes_max, &bytes)) {
         return corrupt("a text or blob value is cut short or too long");
       }
-      *out = kind == static_cast<uint8_t>(ValueKind::text) ? Value::text(bytes)
-                                                            : Value::blob(bytes);
+      *out =
+          kind == static_cast<uint8_t>(ValueKind::text) ? Value::text(bytes) : Value::blob(bytes);
       break;
     }
-    default: return corrupt("a value has an unknown kind");
+    default:
+      return corrupt("a value has an unknown kind");
   }
   *input = reader.rest();
   return Status();
@@ -323,9 +352,15 @@ void append_key(std::string* out, RowKey key) {
   for (const Value& value : key) {
     switch (value.kind()) {
       case ValueKind::absent:
-      case ValueKind::same: out->push_back(static_cast<char>(kKeyAbsent)); break;
-      case ValueKind::null: out->push_back(static_cast<char>(kKeyNull)); break;
-      case ValueKind::integer: append_key_integer(out, value.as_integer()); break;
+      case ValueKind::same:
+        out->push_back(static_cast<char>(kKeyAbsent));
+        break;
+      case ValueKind::null:
+        out->push_back(static_cast<char>(kKeyNull));
+        break;
+      case ValueKind::integer:
+        append_key_integer(out, value.as_integer());
+        break;
       case ValueKind::real: {
         const uint64_t bits = std::bit_cast<uint64_t>(value.as_real());
         out->push_back(static_cast<char>(kKeyReal));
@@ -367,16 +402,20 @@ std::string value_to_json(const Value& value) {
   switch (value.kind()) {
     case ValueKind::absent:
     case ValueKind::null:
-    case ValueKind::same: return "null";
-    case ValueKind::integer: return std::to_string(value.as_integer());
-    case ValueKind::real: return real_to_json(value.as_real());
+    case ValueKind::same:
+      return "null";
+    case ValueKind::integer:
+      return std::to_string(value.as_integer());
+    case ValueKind::real:
+      return real_to_json(value.as_real());
     case ValueKind::text: {
       std::string json;
       json.reserve(value.bytes().size() + 2);
       append_json_text(&json, value.bytes());
       return json;
     }
-    case ValueKind::blob: return blob_to_json(value.bytes());
+    case ValueKind::blob:
+      return blob_to_json(value.bytes());
   }
   return "null";
 }
@@ -413,7 +452,8 @@ Value Arena::copy(const Value& value) {
 
 std::span<Value> Arena::copy(RowKey source) {
   const std::span<Value> result = values(source.size());
-  for (size_t i = 0; i < source.size(); ++i) result[i] = copy(source[i]);
+  for (size_t i = 0; i < source.size(); ++i)
+    result[i] = copy(source[i]);
   return result;
 }
 
@@ -428,7 +468,8 @@ void Arena::clear() {
   // What an ordinary batch needs stays; one that held huge values gives them back.
   constexpr size_t kKeptBytesMax = 4 << 20;
   size_t kept = 0, bytes = 0;
-  while (kept < blocks_.size() && (bytes += blocks_[kept].size()) <= kKeptBytesMax) ++kept;
+  while (kept < blocks_.size() && (bytes += blocks_[kept].size()) <= kKeptBytesMax)
+    ++kept;
   blocks_.resize(kept);
   block_ = used_ = 0;
 }

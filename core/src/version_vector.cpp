@@ -71,8 +71,8 @@ Status malformed(const std::string& what) {
 }
 
 Status too_many_sites() {
-  return Status(StatusCode::limit_exceeded, "a version vector names more than " +
-                                                std::to_string(limits::sites_max) + " sites");
+  return Status(StatusCode::limit_exceeded,
+                "a version vector names more than " + std::to_string(limits::sites_max) + " sites");
 }
 
 Status corrupt(const char* what) {

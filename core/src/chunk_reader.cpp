@@ -1,0 +1,612 @@
+// Reads a chunk. `open` verifies and unpacks the whole and reads the header; sections are then cut
+// into streams, and rows are put together from cursors over them. Nothing from outside is believed:
+// counts are compared with limits and with the bytes that would have to back them before memory is
+// taken. A run length backs nothing, so runs are summed up before anything is made of them.
+#include <algorithm>
+#include <deque>
+#include <unordered_set>
+
+#include <lz4.h>
+#include <zstd.h>
+
+#include "chunk_columns.h"
+#include "syncline/chunk.h"
+#include "syncline/codec.h"
+#include "syncline/limits.h"
+
+namespace syncline {
+namespace {
+
+using namespace chunk_format;
+
+Status corrupt(const std::string& what) {
+  return Status(StatusCode::corrupt_input, "chunk: " + what, "ask the sender for it again");
+}
+
+Status over_limit(const std::string& what) {
+  return Status(StatusCode::limit_exceeded, "chunk: " + what);
+}
+
+// What rows of one kind have: which cells, with how many versions each.
+struct Shape {
+  bool whole = false, context = false;
+  uint32_t rest = 0;
+  struct Exception {
+    uint32_t column, versions;
+  };
+  std::vector<Exception> exceptions;
+  uint64_t exception_versions = 0;
+  uint64_t values = 0;  // Value slots one row takes
+  uint64_t rows = 0;
+};
+
+// Unpacks the body. Memory is taken only for a size that the packed bytes can back.
+Status unpack_body(std::string_view packed, Compression compression, uint64_t size,
+                   std::unique_ptr<char[]>* body) {
+  if (size > limits::chunk_body_bytes_max) return over_limit("its unpacked size is out of range");
+  bool plausible = size == packed.size();
+  if (compression == Compression::zstd) plausible = size / kZstdRatioMax <= packed.size();
+  if (compression == Compression::lz4) plausible = size / kLz4RatioMax <= packed.size();
+  if (!plausible) return corrupt("its unpacked size cannot be true");
+  *body = std::make_unique_for_overwrite<char[]>(size);
+  bool unpacked = true;
+  if (compression == Compression::zstd) {
+    unpacked = ZSTD_getFrameContentSize(packed.data(), packed.size()) == size &&
+               ZSTD_decompress(body->get(), size, packed.data(), packed.size()) == size;
+  } else if (compression == Compression::lz4) {
+    unpacked = LZ4_decompress_safe(packed.data(), body->get(), static_cast<int>(packed.size()),
+                                   static_cast<int>(size)) == static_cast<int>(size);
+  } else {
+    std::copy(packed.begin(), packed.end(), body->get());
+  }
+  return unpacked ? Status() : corrupt("its body does not unpack");
+}
+
+}  // namespace
+
+struct ChunkReader::Impl {
+  std::unique_ptr<char[]> body;
+  ByteReader reader{std::string_view()};
+  ChunkHeader header;
+  const SiteTable* site_table = nullptr;  // the caller's
+  std::vector<SiteIndex> sites;  // by position in the chunk: the index in the caller's table
+  std::vector<VersionVector> contexts;
+  uint64_t vector_bytes = 0;
+  uint64_t sections_left = 0, rows_left = 0;  // of the chunk
+  std::deque<TableSchema> schemas;            // of all sections so far
+  std::unordered_set<std::string_view> tables;
+
+  // The current section.
+  TableSchema* schema = nullptr;
+  std::vector<uint8_t> is_key;          // by position
+  std::vector<uint32_t> value_columns;  // positions that are no key columns
+  uint64_t row_count = 0, rows_read = 0;
+  std::vector<ColumnReader> keys;    // in key order
+  std::vector<ColumnReader> values;  // by position
+  std::vector<Shape> shapes;
+  RunReader shape_runs, version_runs;
+  ByteReader seqs{std::string_view()}, clock_ids{std::string_view()};
+  ByteReader context_ids{std::string_view()};
+  std::vector<Hlc> clocks;
+  std::vector<uint64_t> seq_before;  // by position of the site; goes on from section to section
+
+  // The current batch.
+  Arena arena;
+  std::vector<Value> key_before;
+  std::vector<Version> cell;
+  std::vector<std::pair<uint64_t, uint64_t>> dots;
+
+  Status fault(const std::string& what) const {
+    return corrupt("table '" + schema->name + "': " + what);
+  }
+  Status column_fault(uint32_t column, const char* what) const {
+    return fault("column '" + schema->columns[column].name + "': " + what);
+  }
+  Status row_fault(const char* what) const {
+    return fault("row " + std::to_string(rows_read + 1) + ": " + what);
+  }
+
+  Status read_sites(SiteTable* table);
+  Status read_header();
+  Status read_vector(const char* name, const VersionVector& reference, VersionVector* out);
+  Status read_contexts();
+  Status read_schema();
+  Status read_key_positions();
+  Status read_section();
+  Status read_shape(Shape* shape);
+  Status read_shapes();
+  Status read_versions(uint64_t version_count);
+  Status read_value_columns();
+  Status check_section_end() const;
+
+  Status next_row(const Shape& shape, ChunkRow* row);
+  Status next_key(ChunkRow* row);
+  bool next_version(Version* out);
+  Status next_versions(const Shape& shape, RowState* state);
+  Status next_rest_values(const Shape& shape, RowState* state);
+  bool dots_differ(std::span<const Version> versions);
+  bool valid_cell(std::span<const Version> versions);
+};
+
+Status ChunkReader::Impl::read_sites(SiteTable* table) {
+  uint64_t count;
+  if (!reader.varint(&count)) return corrupt("the sites are cut short");
+  if (count > limits::sites_max) return over_limit("it names too many sites");
+  if (count > reader.rest().size() / 16) return corrupt("the sites are cut short");
+  sites.reserve(count);
+  SiteId before;
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string_view bytes;
+    if (!reader.view(16, &bytes)) return corrupt("the sites are cut short");
+    SiteId id;
+    std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
+    if (i > 0 && id <= before) return corrupt("the sites are not in ascending order");
+    sites.push_back(table->intern(id));
+    before = id;
+  }
+  seq_before.assign(count, 0);
+  return Status();
+}
+
+Status ChunkReader::Impl::read_vector(const char* name, const VersionVector& reference,
+                                      VersionVector* out) {
+  const std::string where = std::string("the vector '") + name + "' ";
+  uint64_t count, position = 0;
+  if (!reader.varint(&count) || count > sites.size()) return corrupt(where + "is malformed");
+  *out = reference;
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t gap;
+    VectorEntry entry;
+    if (!reader.varint(&gap) || gap >= sites.size() - position || !reader.varint(&entry.seq)) {
+      return corrupt(where + "is malformed");
+    }
+    if (entry.seq != 0 && !reader.varint(&entry.hlc)) return corrupt(where + "is cut short");
+    if (entry.seq > limits::seq_max || entry.hlc > limits::hlc_max) {
+      return corrupt(where + "has an entry out of range");
+    }
+    const SiteIndex site = sites[position + gap];
+    const VectorEntry known = out->entry(site);
+    if (entry.seq == known.seq && entry.hlc == known.hlc) {
+      return corrupt(where + "repeats what is known");
+    }
+    out->set(site, entry);
+    position += gap + 1;
+  }
+  // Vectors are arrays over the whole site table, so a few bytes can claim much memory.
+  vector_bytes += uint64_t{out->size()} * sizeof(VectorEntry);
+  if (vector_bytes > limits::vector_memory_bytes_max)
+    return over_limit("its vectors are too large");
+  return Status();
+}
+
+Status ChunkReader::Impl::read_header() {
+  uint64_t sender;
+  uint8_t last;
+  std::string_view exchange, predecessor, token;
+  if (!reader.varint(&sender) || sender >= sites.size() ||
+      !reader.view(kExchangeBytes, &exchange) || !reader.varint(&header.number) ||
+      !reader.byte(&last) || last > 1) {
+    return corrupt("the header is malformed");
+  }
+  header.exchange = exchange;
+  header.last = last == 1;
+  SYNCLINE_TRY(read_vector("since", VersionVector(), &header.since));
+  SYNCLINE_TRY(read_vector("start", header.since, &header.start));
+  SYNCLINE_TRY(read_vector("knowledge", header.start, &header.knowledge));
+  if (!reader.bytes(kHashBytes, &predecessor) || predecessor.size() % kHashBytes != 0) {
+    return corrupt("the predecessor is malformed");
+  }
+  if (!reader.bytes(limits::token_bytes_max, &token)) return corrupt("the token is malformed");
+  header.predecessor = predecessor;
+  header.token = token;
+  if (!reader.varint(&header.row_count) || header.row_count > reader.rest().size()) {
+    return corrupt("the row count cannot be true");
+  }
+  if (header.row_count > limits::rows_per_chunk_max) return over_limit("it has too many rows");
+  rows_left = header.row_count;
+  SYNCLINE_TRY(read_contexts());
+  if (!reader.varint(&sections_left) || sections_left > reader.rest().size()) {
+    return corrupt("the table count cannot be true");
+  }
+  if (sections_left > limits::tables_per_chunk_max) return over_limit("it has too many tables");
+  if (sections_left == 0 && (rows_left != 0 || !reader.at_end())) {
+    return corrupt("rows or bytes follow the last table");
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_contexts() {
+  uint64_t count;
+  if (!reader.varint(&count) || count > header.row_count || count > reader.rest().size()) {
+    return corrupt("the context count cannot be true");
+  }
+  for (uint64_t i = 0; i < count; ++i) {
+    SYNCLINE_TRY(read_vector("context", VersionVector(), &contexts.emplace_back()));
+    if (contexts.back().empty()) return corrupt("a context is empty");
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_schema() {
+  schema = &schemas.emplace_back();
+  std::string_view name, type;
+  uint64_t count;
+  if (!reader.bytes(limits::name_bytes_max, &name) || name.empty() || !reader.varint(&count)) {
+    return corrupt("a table's name is malformed");
+  }
+  schema->name = name;
+  if (!tables.insert(schema->name).second) return fault("it comes twice");
+  if (count > limits::columns_max)
+    return over_limit("table '" + schema->name + "': too many columns");
+  // Two lengths at least for each column.
+  if (count == 0 || count > reader.rest().size() / 2) {
+    return fault("its column count cannot be true");
+  }
+  std::unordered_set<std::string_view> names;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (!reader.bytes(limits::name_bytes_max, &name) || name.empty() ||
+        !reader.bytes(limits::name_bytes_max, &type) || !names.insert(name).second) {
+      return fault("its columns are malformed");
+    }
+    schema->columns.push_back({std::string(name), std::string(type)});
+  }
+  return read_key_positions();
+}
+
+Status ChunkReader::Impl::read_key_positions() {
+  uint64_t count;
+  if (!reader.varint(&count) || count == 0 || count > schema->columns.size() ||
+      count > limits::key_columns_max) {
+    return fault("its key is malformed");
+  }
+  is_key.assign(schema->columns.size(), 0);
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t position;
+    if (!reader.varint(&position) || position >= schema->columns.size() || is_key[position]) {
+      return fault("its key is malformed");
+    }
+    is_key[position] = 1;
+    schema->key.push_back(static_cast<uint32_t>(position));
+  }
+  value_columns.clear();
+  for (uint32_t column = 0; column < schema->columns.size(); ++column) {
+    if (!is_key[column]) value_columns.push_back(column);
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_shape(Shape* shape) {
+  uint64_t flags, rest, count, column = 0;
+  if (!reader.varint(&flags) || flags > (kShapeWhole | kShapeContext) || !reader.varint(&rest) ||
+      !reader.varint(&count)) {
+    return fault("a row shape is malformed");
+  }
+  shape->whole = (flags & kShapeWhole) != 0;
+  shape->context = (flags & kShapeContext) != 0;
+  if (rest > limits::versions_per_cell_max) return fault("a row shape has too many versions");
+  if (!shape->whole && rest > 0) return fault("a row in part has versions for the whole");
+  if (count > value_columns.size()) return fault("a row shape has too many columns");
+  shape->rest = static_cast<uint32_t>(rest);
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t gap, versions;
+    if (!reader.varint(&gap) || gap >= schema->columns.size() - column ||
+        !reader.varint(&versions) || is_key[column + gap]) {
+      return fault("a row shape names a column out of range");
+    }
+    column += gap;
+    if (versions == 0 || versions > limits::versions_per_cell_max) {
+      return fault("a row shape has too many or no versions");
+    }
+    shape->exceptions.push_back({static_cast<uint32_t>(column), static_cast<uint32_t>(versions)});
+    shape->exception_versions += versions;
+    ++column;
+  }
+  shape->values = rest * schema->columns.size() + shape->exception_versions;
+  if (shape->values > limits::values_per_row_max) {
+    return over_limit("table '" + schema->name + "': a row has too many values");
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_shapes() {
+  uint64_t count;
+  if (!reader.varint(&count) || count == 0 || count > row_count ||
+      count > reader.rest().size() / 3) {
+    return fault("the count of row shapes cannot be true");
+  }
+  shapes.clear();
+  for (uint64_t i = 0; i < count; ++i)
+    SYNCLINE_TRY(read_shape(&shapes.emplace_back()));
+  const auto each = [this](uint64_t shape, uint64_t length) {
+    shapes[shape].rows += length;
+    return true;
+  };
+  if (!shape_runs.open(&reader, count, row_count, each)) return fault("row shapes are malformed");
+  return Status();
+}
+
+// Every version takes a byte in `seqs` and one in `clock_ids`: that bounds their number.
+Status ChunkReader::Impl::read_versions(uint64_t version_count) {
+  clocks.clear();
+  seqs = clock_ids = ByteReader(std::string_view());
+  if (version_count == 0) return Status();
+  const auto each = [](uint64_t, uint64_t) { return true; };
+  std::string_view seq_stream, clock_stream, id_stream;
+  if (!version_runs.open(&reader, sites.size() * 2, version_count, each) ||
+      !reader.bytes(limits::chunk_body_bytes_max, &seq_stream) ||
+      seq_stream.size() < version_count ||
+      !reader.bytes(limits::chunk_body_bytes_max, &clock_stream) ||
+      !reader.bytes(limits::chunk_body_bytes_max, &id_stream) || id_stream.size() < version_count) {
+    return fault("versions are malformed");
+  }
+  Hlc hlc = 0;
+  for (ByteReader gaps(clock_stream); !gaps.at_end();) {
+    uint64_t gap;
+    if (!gaps.varint(&gap) || (gap == 0 && !clocks.empty()) || gap > limits::hlc_max - hlc ||
+        clocks.size() == version_count) {
+      return fault("clocks are malformed");
+    }
+    clocks.push_back(hlc += gap);
+  }
+  seqs = ByteReader(seq_stream);
+  clock_ids = ByteReader(id_stream);
+  return Status();
+}
+
+Status ChunkReader::Impl::read_value_columns() {
+  // A column has one value for each version of `rest`, but where it has exceptions.
+  uint64_t from_rest = 0;
+  std::vector<uint64_t> counts(schema->columns.size(), 0);
+  for (const Shape& shape : shapes) {
+    from_rest += shape.rows * shape.rest;
+    for (const Shape::Exception& exception : shape.exceptions) {
+      counts[exception.column] += shape.rows * exception.versions;
+      counts[exception.column] -= shape.rows * shape.rest;
+    }
+  }
+  values.assign(schema->columns.size(), ColumnReader());
+  for (uint32_t column : value_columns) {
+    const uint64_t count = from_rest + counts[column];
+    if (count > 0 && !values[column].open(&reader, count, false)) {
+      return column_fault(column, "its values are malformed");
+    }
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_section() {
+  SYNCLINE_TRY(read_schema());
+  if (!reader.varint(&row_count) || row_count == 0 || row_count > rows_left ||
+      row_count > reader.rest().size()) {
+    return fault("its row count cannot be true");
+  }
+  rows_read = 0;
+  key_before.clear();
+  keys.assign(schema->key.size(), ColumnReader());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!keys[i].open(&reader, row_count, true)) {
+      return column_fault(schema->key[i], "its key values are malformed");
+    }
+  }
+  SYNCLINE_TRY(read_shapes());
+  uint64_t version_count = 0, context_count = 0;
+  for (const Shape& shape : shapes) {
+    // No overflow: rows are below 2^26, versions of a shape below 2^31, and the sum is kept small.
+    version_count += shape.rows * (shape.rest + shape.exception_versions);
+    if (version_count > reader.rest().size()) return fault("its version count cannot be true");
+    context_count += shape.context ? shape.rows : 0;
+  }
+  SYNCLINE_TRY(read_versions(version_count));
+  context_ids = ByteReader(std::string_view());
+  if (context_count > 0) {
+    std::string_view stream;
+    if (!reader.bytes(limits::chunk_body_bytes_max, &stream) || stream.size() < context_count) {
+      return fault("contexts are malformed");
+    }
+    context_ids = ByteReader(stream);
+  }
+  return read_value_columns();
+}
+
+Status ChunkReader::Impl::check_section_end() const {
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!keys[i].at_end()) return column_fault(schema->key[i], "bytes are left over");
+  }
+  for (uint32_t column : value_columns) {
+    if (!values[column].at_end()) return column_fault(column, "bytes are left over");
+  }
+  if (!seqs.at_end() || !clock_ids.at_end() || !context_ids.at_end()) {
+    return fault("bytes of versions or contexts are left over");
+  }
+  return Status();
+}
+
+bool ChunkReader::Impl::next_version(Version* out) {
+  const uint64_t run = version_runs.next();
+  int64_t difference;
+  uint64_t clock;
+  if (!seqs.zigzag(&difference) || !clock_ids.varint(&clock) || clock >= clocks.size()) {
+    return false;
+  }
+  uint64_t& seq = seq_before[run / 2];
+  seq += static_cast<uint64_t>(difference);
+  if (seq == 0 || seq > limits::seq_max) return false;
+  *out = Version{seq, clocks[clock], sites[run / 2], (run & 1) != 0};
+  return true;
+}
+
+bool ChunkReader::Impl::dots_differ(std::span<const Version> versions) {
+  dots.clear();
+  for (const Version& version : versions)
+    dots.emplace_back(version.site, version.seq);
+  std::sort(dots.begin(), dots.end());
+  return std::adjacent_find(dots.begin(), dots.end()) == dots.end();
+}
+
+bool ChunkReader::Impl::valid_cell(std::span<const Version> versions) {
+  for (size_t i = 1; i < versions.size(); ++i) {
+    if (compare_versions(versions[i - 1], versions[i], *site_table) >= 0) return false;
+  }
+  return versions.size() < 2 || dots_differ(versions);
+}
+
+Status ChunkReader::Impl::next_versions(const Shape& shape, RowState* state) {
+  state->rest.resize(shape.rest);
+  for (Version& version : state->rest) {
+    if (!next_version(&version)) return row_fault("a version is malformed");
+  }
+  if (!valid_cell(state->rest)) return row_fault("its versions are not in order");
+  state->cells.resize(shape.exception_versions);
+  size_t next = 0;
+  for (const Shape::Exception& exception : shape.exceptions) {
+    cell.clear();
+    for (uint32_t i = 0; i < exception.versions; ++i) {
+      CellVersion& target = state->cells[next++];
+      target.column = exception.column;
+      if (!next_version(&target.version)) return row_fault("a version is malformed");
+      if (!values[exception.column].next(&target.value)) {
+        return column_fault(exception.column, "a value is malformed");
+      }
+      cell.push_back(target.version);
+    }
+    if (!valid_cell(cell)) return row_fault("its versions are not in order");
+    if (shape.whole &&
+        std::equal(cell.begin(), cell.end(), state->rest.begin(), state->rest.end(),
+                   [](const Version& a, const Version& b) { return a.same_dot(b); })) {
+      return column_fault(exception.column, "a cell repeats the versions of its row");
+    }
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::next_rest_values(const Shape& shape, RowState* state) {
+  const size_t columns = schema->columns.size();
+  state->rest_values.assign(shape.rest * columns, Value());
+  if (shape.rest == 0) return Status();
+  auto exception = shape.exceptions.begin();
+  for (uint32_t column : value_columns) {
+    if (exception != shape.exceptions.end() && exception->column == column) {
+      ++exception;
+      continue;
+    }
+    for (uint32_t i = 0; i < shape.rest; ++i) {
+      if (!values[column].next(&state->rest_values[i * columns + column])) {
+        return column_fault(column, "a value is malformed");
+      }
+    }
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::next_key(ChunkRow* row) {
+  const std::span<Value> key = arena.values(keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (!keys[i].next(&key[i])) return column_fault(schema->key[i], "a key value is malformed");
+  }
+  if (rows_read > 0 && compare_keys(key_before, key) >= 0) return row_fault("keys do not ascend");
+  key_before.assign(key.begin(), key.end());
+  row->key = key;
+  return Status();
+}
+
+Status ChunkReader::Impl::next_row(const Shape& shape, ChunkRow* row) {
+  SYNCLINE_TRY(next_key(row));
+  RowState& state = row->change.state;
+  state.column_count = static_cast<ColumnNumber>(schema->columns.size());
+  state.context = 0;
+  state.held = false;
+  row->change.whole = shape.whole;
+  SYNCLINE_TRY(next_versions(shape, &state));
+  SYNCLINE_TRY(next_rest_values(shape, &state));
+  row->context = nullptr;
+  if (shape.context) {
+    uint64_t id;
+    if (!context_ids.varint(&id) || id >= contexts.size()) {
+      return row_fault("its context is malformed");
+    }
+    row->context = &contexts[id];
+  }
+  ++rows_read;
+  return Status();
+}
+
+ChunkReader::ChunkReader() : impl_(std::make_unique<Impl>()) {}
+ChunkReader::~ChunkReader() = default;
+
+Status ChunkReader::open(std::string_view bytes, SiteTable* sites,
+                         std::unique_ptr<ChunkReader>* out) {
+  if (bytes.size() > limits::chunk_bytes_max) return over_limit("it is too large");
+  if (bytes.substr(0, kMagic.size()) != kMagic) return corrupt("it does not begin as chunks do");
+  if (bytes.size() < kPrefixBytes + kHashBytes) return corrupt("it is cut short");
+  const uint8_t version = static_cast<uint8_t>(bytes[kMagic.size()]);
+  if (version != kVersion) {
+    return Status(StatusCode::unsupported_version,
+                  "chunk: it has format version " + std::to_string(version) +
+                      ", this build reads version " + std::to_string(kVersion),
+                  "install the same release on both sides");
+  }
+  const std::string_view hashed = bytes.substr(0, bytes.size() - kHashBytes);
+  if (hash128(hashed) != bytes.substr(hashed.size())) {
+    return corrupt("its checksum is wrong: it was cut short or altered");
+  }
+  ByteReader reader(hashed.substr(kMagic.size() + 1));
+  uint8_t flags;
+  uint64_t body_size;
+  if (!reader.byte(&flags) || flags > static_cast<uint8_t>(Compression::lz4) ||
+      !reader.varint(&body_size)) {
+    return corrupt("its flags or size are malformed");
+  }
+  std::unique_ptr<ChunkReader> chunk(new ChunkReader());
+  Impl& impl = *chunk->impl_;
+  impl.site_table = sites;
+  SYNCLINE_TRY(unpack_body(reader.rest(), static_cast<Compression>(flags), body_size, &impl.body));
+  impl.reader = ByteReader(std::string_view(impl.body.get(), body_size));
+  SYNCLINE_TRY(impl.read_sites(sites));
+  SYNCLINE_TRY(impl.read_header());
+  *out = std::move(chunk);
+  return Status();
+}
+
+const ChunkHeader& ChunkReader::header() const {
+  return impl_->header;
+}
+
+Status ChunkReader::next_table(const TableSchema** schema, uint64_t* row_count, bool* more) {
+  Impl& impl = *impl_;
+  // Rows of a table nobody wanted are still read: what is malformed is found.
+  for (std::vector<ChunkRow> skipped; impl.rows_read < impl.row_count;) {
+    SYNCLINE_TRY(next_rows(limits::rows_per_batch, &skipped));
+  }
+  *more = impl.sections_left > 0;
+  if (!*more) return Status();
+  SYNCLINE_TRY(impl.read_section());
+  --impl.sections_left;
+  impl.rows_left -= impl.row_count;
+  if (impl.sections_left == 0 && (impl.rows_left != 0 || !impl.reader.at_end())) {
+    return corrupt("rows or bytes follow the last table");
+  }
+  *schema = impl.schema;
+  *row_count = impl.row_count;
+  return Status();
+}
+
+Status ChunkReader::next_rows(size_t count_max, std::vector<ChunkRow>* rows) {
+  // A batch of rows of many versions is cut early: 2^20 values take 16 MiB.
+  constexpr uint64_t kValuesMax = 1 << 20;
+  Impl& impl = *impl_;
+  impl.arena.clear();
+  size_t count = 0;
+  uint64_t value_count = 0;
+  while (count < count_max && impl.rows_read < impl.row_count && value_count < kValuesMax) {
+    const Shape& shape = impl.shapes[impl.shape_runs.next()];
+    if (rows->size() == count) rows->emplace_back();
+    SYNCLINE_TRY(impl.next_row(shape, &(*rows)[count]));
+    value_count += shape.values + impl.keys.size();
+    ++count;
+  }
+  rows->resize(count);
+  if (count > 0 && impl.rows_read == impl.row_count) return impl.check_section_end();
+  return Status();
+}
+
+}  // namespace syncline
