@@ -117,7 +117,7 @@ class Session {
       report_.quarantined += applied_now.quarantined;
       if (progress_) SYNCLINE_TRY(progress_(report_));
       if (chunk.last) return {};
-      resume = chunk.resume_hex;
+      resume = applied_now.resume;  // the receiver knows where it stands
     }
   }
 
