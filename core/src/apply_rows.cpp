@@ -62,15 +62,15 @@ Status ApplyRun::apply_batch(const TableInfo& table, std::span<const ChunkRow> r
   if (batch.rows.size() != rows.size()) {
     return Status(StatusCode::internal, "fetch of table " + table.name + " lost rows");
   }
-  std::vector<Work> works(rows.size());
+  if (works_.size() < rows.size()) works_.resize(rows.size());  // kept: its vectors are used again
   std::vector<Work*> touched_works;
   touched_works.reserve(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) {
-    works[i].local = &batch.rows[i];
+    works_[i].local = &batch.rows[i];
     bool touched = false;
-    SYNCLINE_TRY(join_one(table, rows[i], &works[i], &touched));
+    SYNCLINE_TRY(join_one(table, rows[i], &works_[i], &touched));
     if (touched) {
-      touched_works.push_back(&works[i]);
+      touched_works.push_back(&works_[i]);
     } else {
       ++report_.unchanged;
     }

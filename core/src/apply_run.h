@@ -99,6 +99,7 @@ class ApplyRun {
   std::vector<bool> converted_columns_;  // by position; empty: every type is the same here
   Arena converted_;
   RowChange remapped_;
+  std::vector<Work> works_;
 
   std::vector<RowRef> written_, removed_;  // for foreign keys; since the last settle
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
