@@ -29,6 +29,42 @@ inline int64_t wrapping_difference(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }
 
+// A uuid as text is 36 characters; packed it is 16 bytes. Keys are often uuids.
+inline constexpr size_t kUuidTextBytes = 36, kUuidBytes = 16;
+// Where the first digit of each packed byte stands in the text.
+inline constexpr uint8_t kUuidDigits[kUuidBytes] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                                    19, 21, 24, 26, 28, 30, 32, 34};
+
+// The value of a lower-case hex digit; 16 for anything else.
+inline uint8_t hex_value(char c) {
+  if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
+  return c >= 'a' && c <= 'f' ? static_cast<uint8_t>(c - 'a' + 10) : 16;
+}
+
+// False unless `text` is a uuid in the one spelling that unpack_uuid gives.
+inline bool pack_uuid(std::string_view text, char* out) {
+  if (text.size() != kUuidTextBytes) return false;
+  if (text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') return false;
+  uint8_t bad = 0;
+  for (size_t i = 0; i < kUuidBytes; ++i) {
+    const uint8_t high = hex_value(text[kUuidDigits[i]]);
+    const uint8_t low = hex_value(text[kUuidDigits[i] + 1]);
+    bad |= high | low;
+    out[i] = static_cast<char>(high << 4 | low);
+  }
+  return (bad & 16) == 0;
+}
+
+inline void unpack_uuid(std::string_view packed, char* out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  out[8] = out[13] = out[18] = out[23] = '-';
+  for (size_t i = 0; i < kUuidBytes; ++i) {
+    const uint8_t byte = static_cast<uint8_t>(packed[i]);
+    out[kUuidDigits[i]] = kHex[byte >> 4];
+    out[kUuidDigits[i] + 1] = kHex[byte & 15];
+  }
+}
+
 // Collects runs of equal numbers.
 class RunWriter {
  public:
@@ -82,10 +118,9 @@ class ColumnWriter {
         append_fixed64(&reals_, std::bit_cast<uint64_t>(value.as_real()));
         return 8;
       case ValueKind::text:
+        return add_bytes(value.bytes(), true);
       case ValueKind::blob:
-        append_varint(&sizes_, value.bytes().size());
-        bytes_.append(value.bytes());
-        return value.bytes().size() + 1;
+        return add_bytes(value.bytes(), false);
       default:
         return 0;
     }
@@ -105,17 +140,38 @@ class ColumnWriter {
       }
     }
     out->append(reals_);
-    if (!sizes_.empty()) {
+    write_bytes(out);
+  }
+
+ private:
+  size_t add_bytes(std::string_view bytes, bool text) {
+    if (all_uuids_) {
+      char packed[kUuidBytes];
+      all_uuids_ = text && pack_uuid(bytes, packed);
+      if (all_uuids_) uuids_.append(packed, kUuidBytes);
+    }
+    append_varint(&sizes_, bytes.size());
+    bytes_.append(bytes);
+    return all_uuids_ ? kUuidBytes : bytes.size() + 1;
+  }
+
+  void write_bytes(std::string* out) const {
+    if (sizes_.empty()) return;
+    out->push_back(static_cast<char>(all_uuids_ ? kBytesUuid : kBytesPlain));
+    if (all_uuids_) {
+      out->append(uuids_);
+    } else {
       append_bytes(out, sizes_);
       append_bytes(out, bytes_);
     }
   }
 
- private:
   RunWriter kinds_;
   std::vector<int64_t> integers_;
   uint64_t plain_bytes_ = 0, delta_bytes_ = 0;
   std::string reals_, sizes_, bytes_;
+  std::string uuids_;  // the same bytes packed, as long as all are uuids
+  bool all_uuids_ = true;
 };
 
 // Runs of equal numbers, checked as a whole before the first is used.
@@ -157,7 +213,7 @@ class RunReader {
 class ColumnReader {
  public:
   bool open(ByteReader* reader, uint64_t count, bool is_key) {
-    uint64_t integers = 0, reals = 0, texts = 0;
+    uint64_t integers = 0, reals = 0, texts = 0, blobs = 0;
     const auto each = [&](uint64_t kind, uint64_t length) {
       switch (static_cast<ValueKind>(kind)) {
         case ValueKind::integer:
@@ -167,8 +223,10 @@ class ColumnReader {
           reals += length;
           return true;
         case ValueKind::text:
-        case ValueKind::blob:
           texts += length;
+          return true;
+        case ValueKind::blob:
+          blobs += length;
           return true;
         default:
           return !is_key;
@@ -188,17 +246,12 @@ class ColumnReader {
       if (reals > reader->rest().size() / 8 || !reader->view(reals * 8, &stream)) return false;
       reals_ = ByteReader(stream);
     }
-    if (texts > 0) {
-      if (!stream_of(reader, texts, &stream)) return false;
-      sizes_ = ByteReader(stream);
-      if (!stream_of(reader, 0, &stream)) return false;
-      bytes_ = ByteReader(stream);
-    }
-    return true;
+    return texts + blobs == 0 || open_bytes(reader, texts, blobs);
   }
 
-  // REQUIRES: fewer than `count` calls before.
-  bool next(Value* out) {
+  // The bytes of the value live in the body, or in `arena`. REQUIRES: fewer than `count` calls
+  // before.
+  bool next(Arena* arena, Value* out) {
     switch (static_cast<ValueKind>(kinds_.next())) {
       case ValueKind::absent:
         *out = Value();
@@ -224,7 +277,7 @@ class ColumnReader {
       }
       case ValueKind::text: {
         std::string_view bytes;
-        if (!next_bytes(&bytes)) return false;
+        if (!(uuids_ ? next_uuid(arena, &bytes) : next_bytes(&bytes))) return false;
         *out = Value::text(bytes);
         return true;
       }
@@ -243,6 +296,33 @@ class ColumnReader {
   }
 
  private:
+  bool open_bytes(ByteReader* reader, uint64_t texts, uint64_t blobs) {
+    uint8_t mode;
+    std::string_view stream;
+    if (!reader->byte(&mode)) return false;
+    if (mode == kBytesUuid) {
+      uuids_ = true;
+      if (blobs > 0 || texts > reader->rest().size() / kUuidBytes ||
+          !reader->view(texts * kUuidBytes, &stream)) {
+        return false;
+      }
+      bytes_ = ByteReader(stream);
+      return true;
+    }
+    if (mode != kBytesPlain || !stream_of(reader, texts + blobs, &stream)) return false;
+    sizes_ = ByteReader(stream);
+    if (!stream_of(reader, 0, &stream)) return false;
+    bytes_ = ByteReader(stream);
+    return true;
+  }
+  bool next_uuid(Arena* arena, std::string_view* out) {
+    std::string_view packed;
+    if (!bytes_.view(kUuidBytes, &packed)) return false;
+    char text[kUuidTextBytes];
+    unpack_uuid(packed, text);
+    *out = arena->copy(std::string_view(text, kUuidTextBytes));
+    return true;
+  }
   // A stream of at least `count` bytes: one for each number in it.
   static bool stream_of(ByteReader* reader, uint64_t count, std::string_view* out) {
     return reader->bytes(limits::chunk_body_bytes_max, out) && out->size() >= count;
@@ -256,7 +336,7 @@ class ColumnReader {
   ByteReader integers_{std::string_view()}, reals_{std::string_view()};
   ByteReader sizes_{std::string_view()}, bytes_{std::string_view()};
   uint64_t before_ = 0;
-  bool delta_ = false;
+  bool delta_ = false, uuids_ = false;
 };
 
 }  // namespace syncline::chunk_format

@@ -29,7 +29,9 @@
 //   column   = [kinds:stream                        ; if it has a value: (kind:varint length:varint)*
 //               [mode:byte integers:stream]         ; if a kind is integer: zigzag; mode 1: deltas
 //               [real:8*]                           ; little-endian
-//               [sizes:stream bytes:stream]]        ; if a kind is text or blob
+//               [mode:byte text]]                   ; if a kind is text or blob
+//   text     = sizes:stream bytes:stream            ; mode 0
+//            / (uuid:16)*                           ; mode 1: all are uuids as 36 characters
 //   stream, bytes = size:varint byte*
 //   gap      = first position, then the distance to the position before, less one
 #pragma once
@@ -57,5 +59,6 @@ inline constexpr uint64_t kShapeWhole = 1;
 inline constexpr uint64_t kShapeContext = 2;
 
 enum IntegerMode : uint8_t { kIntegerPlain = 0, kIntegerDelta = 1 };
+enum BytesMode : uint8_t { kBytesPlain = 0, kBytesUuid = 1 };
 
 }  // namespace syncline::chunk_format

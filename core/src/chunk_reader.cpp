@@ -92,7 +92,8 @@ struct ChunkReader::Impl {
 
   // The current batch.
   Arena arena;
-  std::vector<Value> key_before;
+  std::vector<Value> key_before;  // its bytes are in the body, the arena, or here:
+  std::string kept;
   std::vector<Version> cell;
   std::vector<std::pair<uint64_t, uint64_t>> dots;
 
@@ -120,6 +121,7 @@ struct ChunkReader::Impl {
   Status check_section_end() const;
 
   Status next_row(const Shape& shape, ChunkRow* row);
+  void keep_key();
   Status next_key(ChunkRow* row);
   bool next_version(Version* out);
   Status next_versions(const Shape& shape, RowState* state);
@@ -464,7 +466,7 @@ Status ChunkReader::Impl::next_versions(const Shape& shape, RowState* state) {
       CellVersion& target = state->cells[next++];
       target.column = exception.column;
       if (!next_version(&target.version)) return row_fault("a version is malformed");
-      if (!values[exception.column].next(&target.value)) {
+      if (!values[exception.column].next(&arena, &target.value)) {
         return column_fault(exception.column, "a value is malformed");
       }
       cell.push_back(target.version);
@@ -490,7 +492,7 @@ Status ChunkReader::Impl::next_rest_values(const Shape& shape, RowState* state) 
       continue;
     }
     for (uint32_t i = 0; i < shape.rest; ++i) {
-      if (!values[column].next(&state->rest_values[i * columns + column])) {
+      if (!values[column].next(&arena, &state->rest_values[i * columns + column])) {
         return column_fault(column, "a value is malformed");
       }
     }
@@ -498,10 +500,27 @@ Status ChunkReader::Impl::next_rest_values(const Shape& shape, RowState* state) 
   return Status();
 }
 
+// The last key's bytes may be in the arena, which is about to be cleared.
+void ChunkReader::Impl::keep_key() {
+  std::string bytes;
+  for (const Value& value : key_before) {
+    if (value.is_bytes()) bytes.append(value.bytes());
+  }
+  kept.swap(bytes);
+  std::string_view rest = kept;
+  for (Value& value : key_before) {
+    if (!value.is_bytes()) continue;
+    const std::string_view copy = rest.substr(0, value.bytes().size());
+    rest.remove_prefix(copy.size());
+    value = value.is(ValueKind::text) ? Value::text(copy) : Value::blob(copy);
+  }
+}
+
 Status ChunkReader::Impl::next_key(ChunkRow* row) {
   const std::span<Value> key = arena.values(keys.size());
   for (size_t i = 0; i < keys.size(); ++i) {
-    if (!keys[i].next(&key[i])) return column_fault(schema->key[i], "a key value is malformed");
+    if (!keys[i].next(&arena, &key[i]))
+      return column_fault(schema->key[i], "a key value is malformed");
   }
   if (rows_read > 0 && compare_keys(key_before, key) >= 0) return row_fault("keys do not ascend");
   key_before.assign(key.begin(), key.end());
@@ -594,6 +613,7 @@ Status ChunkReader::next_rows(size_t count_max, std::vector<ChunkRow>* rows) {
   // A batch of rows of many versions is cut early: 2^20 values take 16 MiB.
   constexpr uint64_t kValuesMax = 1 << 20;
   Impl& impl = *impl_;
+  impl.keep_key();
   impl.arena.clear();
   size_t count = 0;
   uint64_t value_count = 0;

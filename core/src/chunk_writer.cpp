@@ -74,27 +74,29 @@ Status over_limit(const std::string& what) {
   return Status(StatusCode::limit_exceeded, "chunk: " + what);
 }
 
-// Packs `body` into `out`; falls back to no compression where that does not make it larger.
-Compression pack_body(const std::string& body, Compression compression, std::string* out) {
+// Appends `body`, compressed; plain where compression does not make it smaller. Returns which.
+Compression append_packed(const std::string& body, Compression compression, std::string* out) {
+  const size_t start = out->size();
+  size_t size = body.size();
   if (compression == Compression::zstd) {
-    out->resize(ZSTD_compressBound(body.size()));
-    const size_t size =
-        ZSTD_compress(out->data(), out->size(), body.data(), body.size(), kZstdLevel);
-    if (!ZSTD_isError(size) && size < body.size()) {
-      out->resize(size);
-      return compression;
-    }
+    const size_t size_max = ZSTD_compressBound(body.size());
+    out->resize(start + size_max);
+    size = ZSTD_compress(out->data() + start, size_max, body.data(), body.size(), kZstdLevel);
+    if (ZSTD_isError(size)) size = body.size();
   } else if (compression == Compression::lz4) {
     const int body_size = static_cast<int>(body.size());  // chunk_body_bytes_max is below 2^31
-    out->resize(static_cast<size_t>(LZ4_compressBound(body_size)));
-    const int size =
-        LZ4_compress_default(body.data(), out->data(), body_size, static_cast<int>(out->size()));
-    if (size > 0 && size < body_size) {
-      out->resize(static_cast<size_t>(size));
-      return compression;
-    }
+    const int size_max = LZ4_compressBound(body_size);
+    out->resize(start + static_cast<size_t>(size_max));
+    const int lz4_size =
+        LZ4_compress_default(body.data(), out->data() + start, body_size, size_max);
+    if (lz4_size > 0) size = static_cast<size_t>(lz4_size);
   }
-  *out = body;
+  if (size < body.size()) {
+    out->resize(start + size);
+    return compression;
+  }
+  out->resize(start);
+  *out += body;
   return Compression::none;
 }
 
@@ -423,13 +425,12 @@ Result<std::string> ChunkWriter::finish(const ChunkHeader& header, Compression c
     impl->write_section(&body, section);
   if (body.size() > limits::chunk_body_bytes_max) return over_limit("it is too large");
 
-  std::string packed;
-  compression = pack_body(body, compression, &packed);
   std::string bytes(kMagic);
   bytes.push_back(static_cast<char>(kVersion));
-  bytes.push_back(static_cast<char>(compression));
+  bytes.push_back(0);
   append_varint(&bytes, body.size());
-  bytes += packed;
+  compression = append_packed(body, compression, &bytes);
+  bytes[kMagic.size() + 1] = static_cast<char>(compression);
   if (bytes.size() + kHashBytes > limits::chunk_bytes_max) return over_limit("it is too large");
   bytes += hash128(bytes);
   return bytes;
