@@ -173,11 +173,21 @@ ContextId ApplyRun::context_for(ContextId ours, const VersionVector* sent) {
   return id;
 }
 
+// Does the column come from another version than before?
+bool ApplyRun::newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const {
+  ShownRow before;
+  show_row(work.before, site_.sites, table.on_delete, &before);
+  return before.versions.empty() || !before.versions[column].same_dot(work.shown.versions[column]);
+}
+
 RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   RowWrite write;
   write.key = work->local->key;
   write.relay = work->news || !same_versions(work->before, work->after);
   show_row(work->after, site_.sites, table.on_delete, &work->shown);
+  for (size_t k = 0; k < table.key.size(); ++k) {  // state keeps no values of key columns
+    work->shown.values[table.key[k]] = write.key[k];
+  }
   const bool stored = work->local->stored;
   const bool want = work->shown.alive && table.present && !work->after.held;
   work->after.held = work->shown.alive && !want;
@@ -188,8 +198,10 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   } else if (want) {
     for (ColumnNumber c = 0; c < table.column_count(); ++c) {
       const Value& value = work->shown.values[c];
-      if (!table.columns[c].present || table.is_key(c) || value.is(ValueKind::absent)) continue;
-      if (!value.identical(work->local->values[c])) write.changed.push_back(c);
+      if (!table.columns[c].present || table.is_key(c)) continue;
+      const bool differs = value.is(ValueKind::absent) ? newly_shown(table, *work, c)
+                                                       : !value.identical(work->local->values[c]);
+      if (differs) write.changed.push_back(c);
     }
     if (!write.changed.empty()) write.base = BaseAction::update;
   }

@@ -59,6 +59,7 @@ class ApplyRun {
   const VersionVector* context(ContextId id) const;
   // Makes the write that brings `work.after` into the database.
   RowWrite plan_write(const TableInfo& table, Work* work);
+  bool newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const;
   Status store(const TableInfo& table, std::vector<Work*>* works);
   void note_conflicts(const TableInfo& table, const Work& work);
   void note_written(const TableInfo& table, const RowWrite& write, const Work& work);

@@ -105,8 +105,7 @@ class Finder {
     note_deletions(column, versions, values);
     for (size_t i = 0; i < versions.size(); ++i) {
       if (i == best || versions[i]->dead) continue;
-      if (values[i]->is(ValueKind::absent) || values[best]->is(ValueKind::absent)) continue;
-      if (equal_in_meaning(table_.columns[column].kind, *values[best], *values[i])) continue;
+      if (alike(table_.columns[column].kind, *values[best], *values[i])) continue;
       Conflict conflict;
       conflict.kind = by_rest ? ConflictKind::insert_insert : ConflictKind::update_update;
       conflict.column = column;
@@ -117,6 +116,14 @@ class Finder {
       conflict.loser_json = value_to_json(*values[i]);
       out_.push_back(std::move(conflict));
     }
+  }
+
+  // A version that did not know the column holds NULL there: it is what the column shows.
+  static bool alike(LogicalKind kind, const Value& a, const Value& b) {
+    const auto nothing = [](const Value& v) {
+      return v.is(ValueKind::absent) || v.is(ValueKind::null);
+    };
+    return (nothing(a) && nothing(b)) || equal_in_meaning(kind, a, b);
   }
 
   void note_deletions(int64_t column, const std::vector<const Version*>& versions,

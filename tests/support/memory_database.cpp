@@ -156,23 +156,31 @@ bool MemoryPort::update(const std::string& name, RowKey key_values,
   return true;
 }
 
-bool MemoryPort::erase(const std::string& name, RowKey key_values) {
-  MemoryTable& table = *find(name);
-  const std::string key = encode_key(key_values);
-  if (table.base.count(key) == 0) return false;
-  for (const bool really : {false, true}) {  // look for a RESTRICT first: nothing is undone here
-    for (auto& [number, child] : data_.tables) {
-      for (const ForeignKeyRule& rule : child.rules.foreign_keys) {
-        if (rule.parent != name) continue;
-        for (const std::string& child_key : children_of(child, rule, key)) {
-          if (!rule.cascade) return false;
-          if (really) erase(child.info.name, views(OwnedRow(child.base.at(child_key).key)));
-        }
+// The rows that a delete of this one deletes, itself last; false if one of them must stay.
+bool MemoryPort::cascade(const MemoryTable& table, const std::string& key,
+                         std::vector<std::pair<uint32_t, std::string>>* rows) const {
+  for (const auto& [number, child] : data_.tables) {
+    for (const ForeignKeyRule& rule : child.rules.foreign_keys) {
+      if (rule.parent != table.info.name) continue;
+      for (const std::string& child_key : children_of(child, rule, key)) {
+        if (!rule.cascade || !cascade(child, child_key, rows)) return false;
       }
     }
   }
-  append_log(&table, table.base.at(key), ChangeKind::erase, kMaskAll);
-  table.base.erase(key);
+  rows->push_back({table.info.number, key});
+  return true;
+}
+
+bool MemoryPort::erase(const std::string& name, RowKey key_values) {
+  MemoryTable& table = *find(name);
+  const std::string key = encode_key(key_values);
+  std::vector<std::pair<uint32_t, std::string>> rows;
+  if (table.base.count(key) == 0 || !cascade(table, key, &rows)) return false;
+  for (const auto& [number, erased] : rows) {
+    MemoryTable& from = data_.tables.at(number);
+    append_log(&from, from.base.at(erased), ChangeKind::erase, kMaskAll);
+    from.base.erase(erased);
+  }
   return true;
 }
 
@@ -220,7 +228,8 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
   if (before.empty() && events.front().second->kind != ChangeKind::insert) {
     make_baseline(table.info, &before);
   }
-  if (on_fold) on_fold({&table.info, &key_values, &before, events});
+  const SiteIndex self = owner(events.back().first);
+  if (on_fold) on_fold({&data_.sites, self, &table.info, &key_values, &before, events});
 
   std::vector<LogEvent> log;
   for (const auto& [seq, entry] : events) {
@@ -235,7 +244,7 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
     values = views(image->second);
   }
   const bool exists = base != table.base.end();
-  fold_row({owner(events.back().first), log, exists, values}, table.info, data_.sites, &state);
+  fold_row({self, log, exists, values}, table.info, data_.sites, &state);
   std::string buffer;
   const PackedRow packed = pack_row(state, table.info, nullptr, exists, &buffer);
   table.state[key] = {key_values,

@@ -20,6 +20,11 @@ Status MemoryPort::transaction(const std::function<Status()>& body) {
   return status;
 }
 
+Status MemoryPort::reading(const std::function<Status()>& body) {
+  fold();
+  return body();
+}
+
 Status MemoryPort::called(const char* verb) {
   if (calls_until_failure_ == 0 || --calls_until_failure_ > 0) return {};
   return Status(StatusCode::host_failed, std::string("injected failure in ") + verb);
@@ -245,6 +250,17 @@ std::vector<std::string> MemoryPort::children_of(const MemoryTable& child,
   return found;
 }
 
+std::string MemoryPort::dangling() const {
+  for (const auto& [number, table] : data_.tables) {
+    for (const auto& [key, row] : table.base) {
+      std::string reason;
+      if (parents_exist(table, row.values, &reason)) continue;
+      return "table " + table.info.name + " row " + describe(views(row.key)) + ": " + reason;
+    }
+  }
+  return {};
+}
+
 Status MemoryPort::find_dangling(std::span<const RowRef> written, std::span<const RowRef> removed,
                                  std::vector<RowRef>* out) {
   SYNCLINE_TRY(called("find_dangling"));
@@ -327,6 +343,13 @@ Status MemoryPort::load_incoming(const SiteId& sender, Incoming* out) {
   return {};
 }
 
+Status MemoryPort::list_incoming(std::vector<std::pair<SiteId, std::string>>* out) {
+  SYNCLINE_TRY(called("list_incoming"));
+  for (const auto& [sender, incoming] : data_.incoming)
+    out->push_back({sender, incoming.token});
+  return {};
+}
+
 Status MemoryPort::save_exchange(const SiteState& site, const ExchangeUpdate& update) {
   SYNCLINE_TRY(called("save_exchange"));
   data_.sites = site.sites;
@@ -379,8 +402,9 @@ Status MemoryPort::open_scan(const VersionVector& since, const ScanStart& start)
       if (data_.contexts.count(state.context) > 0) rows.insert({number, key});
     }
     if (table.info.baseline.seq == 0 || since.knows(table.info.baseline)) continue;
-    for (const auto& [key, row] : table.base)
+    for (const std::string& key : keys(table)) {
       rows.insert({number, key});
+    }
   }
   scan_rows_.clear();
   for (const auto& [number, key] : rows) {

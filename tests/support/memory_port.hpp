@@ -110,9 +110,11 @@ struct MemoryData {
 
 // What an observer of the fold is told: the row before, and what happened to it since.
 struct FoldedRow {
+  const SiteTable* sites = nullptr;
+  SiteIndex self = 0;
   const TableInfo* table = nullptr;
   const OwnedRow* key = nullptr;
-  const RowState* before = nullptr;  // may be empty
+  const RowState* before = nullptr;                          // may be empty
   std::vector<std::pair<uint64_t, const LogEntry*>> events;  // seq and entry
 };
 
@@ -141,6 +143,8 @@ class MemoryPort final : public Port {
   // Folds, then runs `body`. An error rolls back what `body` did.
   Status transaction(const std::function<Status()>& body);
   void fold();
+  // Folds, then runs `body`, which writes nothing: what an export does.
+  Status reading(const std::function<Status()>& body);
   std::function<void(const FoldedRow&)> on_fold;
   // The count-th call of the port from now on fails, as a host's would; 0: none does.
   void fail_at(uint64_t count) { calls_until_failure_ = count; }
@@ -152,6 +156,8 @@ class MemoryPort final : public Port {
   VersionVector knowledge() const;
   // A row's versions with their values; empty if there are none. Values live in `arena`.
   RowState row(const MemoryTable& table, const std::string& key, Arena* arena) const;
+  // Empty, or a stored row that refers to nothing.
+  std::string dangling() const;
   // Keys (encode_key) that have a row or state.
   std::set<std::string> keys(const MemoryTable& table) const;
 
@@ -168,6 +174,7 @@ class MemoryPort final : public Port {
   Status list_held(std::vector<RowRef>* out) override;
   Status record_conflicts(std::span<const ConflictRecord> records) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
+  Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
   Status open_scan(const VersionVector& since, const ScanStart& start) override;
   Status scan(size_t count_max, RowBatch* out) override;
@@ -188,6 +195,8 @@ class MemoryPort final : public Port {
   bool parents_exist(const MemoryTable& table, const OwnedRow& values, std::string* reason) const;
   std::vector<std::string> children_of(const MemoryTable& child, const ForeignKeyRule& rule,
                                        const std::string& parent_key) const;
+  bool cascade(const MemoryTable& table, const std::string& key,
+               std::vector<std::pair<uint32_t, std::string>>* rows) const;
   uint64_t scan_begin(const VersionVector& since) const;
   SiteIndex owner(uint64_t seq) const;
 

@@ -29,28 +29,38 @@ class OwnedValue {
 
 using OwnedRow = std::vector<OwnedValue>;
 
-inline OwnedRow owned(RowKey values) { return OwnedRow(values.begin(), values.end()); }
+inline OwnedRow owned(RowKey values) {
+  return OwnedRow(values.begin(), values.end());
+}
 inline std::vector<Value> views(const OwnedRow& row) {
   std::vector<Value> out;
   out.reserve(row.size());
-  for (const OwnedValue& value : row) out.push_back(value.view());
+  for (const OwnedValue& value : row)
+    out.push_back(value.view());
   return out;
 }
 
 // For failure messages.
 inline std::string describe(const Value& value) {
   switch (value.kind()) {
-    case ValueKind::absent: return "absent";
-    case ValueKind::null: return "null";
-    case ValueKind::integer: return std::to_string(value.as_integer());
-    case ValueKind::real: return std::to_string(value.as_real());
-    case ValueKind::same: return "same";
-    default: return "'" + std::string(value.bytes()) + "'";
+    case ValueKind::absent:
+      return "absent";
+    case ValueKind::null:
+      return "null";
+    case ValueKind::integer:
+      return std::to_string(value.as_integer());
+    case ValueKind::real:
+      return std::to_string(value.as_real());
+    case ValueKind::same:
+      return "same";
+    default:
+      return "'" + std::string(value.bytes()) + "'";
   }
 }
 inline std::string describe(RowKey values) {
   std::string out = "(";
-  for (const Value& value : values) out += (out.size() > 1 ? ", " : "") + describe(value);
+  for (const Value& value : values)
+    out += (out.size() > 1 ? ", " : "") + describe(value);
   return out + ")";
 }
 

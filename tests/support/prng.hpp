@@ -29,7 +29,8 @@ class Prng {
   }
   template <typename T>
   void shuffle(std::vector<T>* items) {
-    for (size_t i = items->size(); i > 1; --i) std::swap((*items)[i - 1], (*items)[below(i)]);
+    for (size_t i = items->size(); i > 1; --i)
+      std::swap((*items)[i - 1], (*items)[below(i)]);
   }
 
  private:

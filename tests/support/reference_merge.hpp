@@ -16,7 +16,9 @@
 namespace syncline::test {
 
 using Dot = std::pair<SiteIndex, uint64_t>;
-inline Dot dot_of(const Version& v) { return {v.site, v.seq}; }
+inline Dot dot_of(const Version& v) {
+  return {v.site, v.seq};
+}
 
 struct ReferenceVersion {
   Version version;
@@ -29,9 +31,10 @@ using ReferenceRow = std::vector<ReferenceCell>;
 inline ReferenceRow reference_of(const RowState& row) {
   ReferenceRow out(row.column_count + 1);
   for (ColumnNumber c = 0; c <= row.column_count; ++c) {
-    const auto exceptions = c < row.column_count ? row.exceptions(c)
-                                                 : std::span<const CellVersion>();
-    for (const CellVersion& e : exceptions) out[c][dot_of(e.version)] = {e.version, e.value};
+    const auto exceptions =
+        c < row.column_count ? row.exceptions(c) : std::span<const CellVersion>();
+    for (const CellVersion& e : exceptions)
+      out[c][dot_of(e.version)] = {e.version, e.value};
     if (!exceptions.empty()) continue;
     for (size_t i = 0; i < row.rest.size(); ++i) {
       const bool column = c < row.column_count;
@@ -92,7 +95,8 @@ inline ReferenceShown reference_show(const ReferenceRow& row, const SiteTable& s
                                      OnDelete on_delete) {
   ReferenceShown shown;
   ReferenceCell all;
-  for (const ReferenceCell& cell : row) all.insert(cell.begin(), cell.end());
+  for (const ReferenceCell& cell : row)
+    all.insert(cell.begin(), cell.end());
   const ReferenceVersion* live = greatest(all, false, sites);
   const ReferenceVersion* dead = greatest(all, true, sites);
   shown.alive = live != nullptr;

@@ -74,7 +74,8 @@ struct RowWrite {
   PackedRow state;                   // cells points to bytes that live until store returns
   BaseAction base = BaseAction::none;
   std::span<const Value> values;     // by column number; insert: absent ones take the default
-  std::vector<ColumnNumber> changed;  // update: the columns to set
+  // Update: the columns to set; one whose value is absent is set to its default.
+  std::vector<ColumnNumber> changed;
   // The row has news for other sites: note it at a new position, so that exports find it.
   bool relay = true;
 };

@@ -1,0 +1,36 @@
+// Seeded simulation of two to five databases on the real core. See support/simulation.hpp for what
+// is done to them and what must hold.
+//
+//   SYNCLINE_SEED=n   runs that seed alone
+//   SYNCLINE_SEEDS=n  runs n seeds (default 300), from SYNCLINE_FIRST (default 0)
+#include <chrono>
+#include <cstdio>
+
+#include "support/catch.hpp"
+#include "support/simulation.hpp"
+
+using namespace syncline::test;
+
+TEST_CASE("simulation: sites stay true under faults and come together", "[simulation]") {
+  constexpr int kSteps = 250;
+  const uint64_t one = number_from_env("SYNCLINE_SEED", UINT64_MAX);
+  const uint64_t first = one != UINT64_MAX ? one : number_from_env("SYNCLINE_FIRST", 0);
+  const uint64_t count = one != UINT64_MAX ? 1 : number_from_env("SYNCLINE_SEEDS", 300);
+  uint64_t operations = 0;
+  const auto began = std::chrono::steady_clock::now();
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    std::string broken;
+    try {
+      Simulation simulation(seed);
+      broken = simulation.run(kSteps);
+      operations += simulation.operations();
+    } catch (const std::exception& error) {
+      broken = std::string("exception: ") + error.what();
+    }
+    if (!broken.empty()) FAIL_CHECK("SYNCLINE_SEED=" << seed << " fails: " << broken);
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  std::printf("simulation: %llu seeds, %llu operations, %.0f a second\n",
+              static_cast<unsigned long long>(count), static_cast<unsigned long long>(operations),
+              static_cast<double>(operations) / took.count());
+}

@@ -1,0 +1,495 @@
+#include "support/simulation.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace syncline::test {
+namespace {
+
+std::string problem(const std::string& doing, const Status& status) {
+  return doing + ": " + std::string(status_code_name(status.code())) + ": " + status.message();
+}
+
+}  // namespace
+
+Simulation::Simulation(uint64_t seed) : prng_(seed), generator_(&prng_) {
+  static constexpr OnDelete kPolicies[] = {OnDelete::update_wins, OnDelete::delete_wins,
+                                           OnDelete::last_writer};
+  tables_ = simulation_tables(kPolicies[seed % 3]);
+  for (const TableRules& rules : tables_)
+    truth_.add_table(rules);
+  const std::vector<size_t> counts = {2, 3, 3, 4, 5};
+  const std::vector<int64_t> skews = {0, 0, -100'000, 100'000};
+  const size_t count = prng_.pick(counts);
+  for (size_t i = 0; i < count; ++i) {
+    Site site;
+    const uint64_t number = next_site_++;
+    site.port =
+        std::make_unique<MemoryPort>(site_id(number), "s" + std::to_string(i), prng_.next());
+    site.port->on_fold = [this](const FoldedRow& row) { truth_.folded(row); };
+    site.skew_ms = prng_.pick(skews);
+    site.port->set_clock(now_ms_ + static_cast<uint64_t>(site.skew_ms));
+    site.lacks_column = prng_.chance(.3);
+    site.lacks_table = prng_.chance(.3);
+    for (const TableRules& rules : tables_) {
+      const std::string& name = rules.schema.name;
+      if (name == "tag" && site.lacks_table) continue;
+      std::vector<OwnedRow> rows;  // of a time before anyone tracked the table
+      if (name == "account" && prng_.chance(.4)) {
+        for (int64_t id = 0; id < 2; ++id) {
+          rows.push_back({Value::integer(id), generator_.random_value("name"), Value::integer(id)});
+        }
+      }
+      const bool lacks = name == "entry" && site.lacks_column;
+      site.port->enable(lacks ? without_column(rules, "note") : rules, rows);
+      truth_.enabled(*site.port, name, rows);
+    }
+    sites_.push_back(std::move(site));
+  }
+}
+
+std::string Simulation::run(int steps) {
+  for (int i = 0; i < steps && !truth_.full(); ++i) {
+    std::string broken = step();
+    if (broken.empty() && prng_.chance(.1)) broken = check_safety();
+    if (!broken.empty()) return "step " + std::to_string(i) + ": " + broken;
+  }
+  const std::string broken = calm();
+  return broken.empty() ? broken : "calm: " + broken;
+}
+
+std::string Simulation::step() {
+  ++operations_;
+  ++steps_;
+  tick();
+  const size_t site = prng_.below(sites_.size());
+  const auto [a, b] = pick_pair();
+  const uint64_t roll = prng_.below(1000);
+  if (trace_) {
+    std::fprintf(stderr, "%3llu: roll %3llu site %zu, %zu to %zu\n",
+                 static_cast<unsigned long long>(steps_), static_cast<unsigned long long>(roll),
+                 site, a, b);
+  }
+  if (roll < 400) return write_some(site);
+  if (roll < 460) return deliver_old();
+  if (roll < 480) {
+    sites_[site].saved = std::make_unique<MemoryPort>(*sites_[site].port);
+    return {};
+  }
+  if (roll < 495) return restore(site);
+  if (roll < 520) return catch_up(site);
+  if (roll < 570) return carry_files(a, b);
+  if (roll < 620) return session(a, b);
+  return exchange(a, b);
+}
+
+void Simulation::tick() {
+  now_ms_ += prng_.below(3);
+  for (Site& site : sites_) {
+    const int64_t jump = prng_.chance(.01) ? static_cast<int64_t>(prng_.below(2000)) - 1000 : 0;
+    site.skew_ms += jump;
+    site.port->set_clock(now_ms_ + static_cast<uint64_t>(site.skew_ms));
+  }
+}
+
+std::pair<size_t, size_t> Simulation::pick_pair() {
+  const size_t a = prng_.below(sites_.size());
+  return {a, (a + 1 + prng_.below(sites_.size() - 1)) % sites_.size()};
+}
+
+ExportOptions Simulation::export_options() {
+  static const std::vector<uint64_t> kBodies = {1, 1, 60, 120, 100'000};
+  static const std::vector<Compression> kCompressions = {Compression::none, Compression::zstd,
+                                                         Compression::lz4};
+  ExportOptions options;
+  options.body_bytes_max = prng_.pick(kBodies);
+  options.compression = prng_.pick(kCompressions);
+  return options;
+}
+
+std::string Simulation::write_some(size_t site) {
+  for (uint64_t i = 0; i < 1 + prng_.below(3); ++i) {
+    generator_.write(sites_[site].port.get());
+    ++operations_;
+  }
+  if (!prng_.chance(.3)) return {};  // several statements are folded at once
+  sites_[site].port->fold();
+  return check(site);
+}
+
+std::string Simulation::deliver_old() {
+  if (bag_.empty()) return {};
+  const size_t recent = std::min<size_t>(bag_.size(), 20);
+  const Mail mail = bag_[bag_.size() - 1 - prng_.below(recent)];
+  // A file may reach another site than it was made for.
+  const size_t b = prng_.chance(.6) ? mail.receiver : prng_.below(sites_.size());
+  if (sites_[b].port->id() == mail.sender) return {};
+  return consume(b, mail.chunk, false);
+}
+
+// An older copy takes the place of a site: a new identity, and what nobody holds now is lost.
+std::string Simulation::restore(size_t index) {
+  Site& site = sites_[index];
+  if (site.saved == nullptr) return {};
+  const SiteId before = site.port->id();
+  *site.port = *site.saved;
+  for (const TableRules& rules : tables_) {
+    const MemoryTable* table = site.port->table(rules.schema.name);
+    if (rules.schema.name == "tag") site.lacks_table = table == nullptr || !table->info.present;
+    if (rules.schema.name != "entry") continue;
+    const int64_t note = find_column(table->info.columns, "note");
+    site.lacks_column = note < 0 || !table->info.columns[static_cast<size_t>(note)].present;
+  }
+  site.port->take_identity(site_id(next_site_++));
+  site.port->set_clock(now_ms_ + static_cast<uint64_t>(site.skew_ms));
+  std::erase_if(bag_,
+                [&](const Mail& mail) { return mail.receiver == index && mail.sender == before; });
+  for (Site& other : sites_)
+    other.port->fold();
+  truth_.forget_lost(ports());
+  return check(index);
+}
+
+// A table or a column that a site lacked appears there.
+std::string Simulation::catch_up(size_t index) {
+  Site& site = sites_[index];
+  if (site.lacks_table && (!site.lacks_column || prng_.chance(.5))) {
+    site.lacks_table = false;
+    site.port->enable(tables_[3]);
+  } else if (site.lacks_column) {
+    site.lacks_column = false;
+    site.port->add_column("entry", {"note", "text"});
+  } else {
+    return {};
+  }
+  ApplyReport report;
+  const Status status =
+      site.port->transaction([&] { return retry_held(site.port.get(), &report); });
+  return status.ok() ? check(index) : problem("retry_held", status);
+}
+
+std::string Simulation::token(size_t b, const SiteId& sender) const {
+  const auto& incoming = sites_[b].port->data().incoming;
+  const auto found = incoming.find(sender);
+  if (found == incoming.end()) return {};
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (const unsigned char byte : found->second.token) {
+    hex.push_back(kDigits[byte >> 4]);
+    hex.push_back(kDigits[byte & 15]);
+  }
+  return hex;
+}
+
+std::string Simulation::produce(size_t a, size_t b, const std::string& resume, ExportedChunk* out) {
+  ++operations_;
+  const MemoryPort& receiver = *sites_[b].port;
+  const std::string vector = vector_to_json(receiver.knowledge(), receiver.data().sites);
+  const ExportOptions options = export_options();
+  MemoryPort* sender = sites_[a].port.get();
+  const Status status =
+      sender->reading([&] { return export_chunk(sender, vector, options, resume, out); });
+  return status.ok() ? std::string() : problem("export", status);
+}
+
+// A chunk is applied whole, refused, or fails with everything as it was.
+std::string Simulation::consume(size_t b, const std::string& chunk, bool fault, bool* accepted) {
+  ++operations_;
+  MemoryPort* port = sites_[b].port.get();
+  if (fault) port->fail_at(1 + prng_.below(12));
+  ApplyReport report;
+  const Status status =
+      port->transaction([&] { return apply_chunk(port, chunk, ApplyOptions(), &report); });
+  port->fail_at(0);
+  if (accepted != nullptr) *accepted = status.ok();
+  const bool expected = status.ok() || status.code() == StatusCode::gap ||
+                        (fault && status.code() == StatusCode::host_failed);
+  if (trace_) {
+    std::fprintf(stderr, "     apply at %zu: %s %s %s\n", b,
+                 std::string(status_code_name(status.code())).c_str(), status.message().c_str(),
+                 report_to_json(report).c_str());
+  }
+  if (!expected) return problem("apply", status);
+  return check(b);
+}
+
+std::string Simulation::carry_files(size_t a, size_t b) {
+  std::vector<Mail> order;
+  std::string resume = prng_.chance(.5) ? token(b, sites_[a].port->id()) : std::string();
+  for (int i = 0; i < 8; ++i) {
+    ExportedChunk chunk;
+    std::string broken = produce(a, b, resume, &chunk);
+    if (!broken.empty()) return broken;
+    order.push_back({chunk.bytes, b, sites_[a].port->id()});
+    if (chunk.last) break;
+    resume = chunk.resume_hex;
+    if (prng_.chance(.5)) generator_.write(sites_[a].port.get());
+  }
+  if (prng_.chance(.5)) prng_.shuffle(&order);
+  bag_.insert(bag_.end(), order.begin(), order.end());
+  const size_t arrive = prng_.below(order.size() + 1);
+  for (size_t i = 0; i < arrive; ++i) {
+    std::string broken = consume(b, order[i].chunk, false);
+    if (!broken.empty()) return broken;
+  }
+  return {};
+}
+
+std::string Simulation::exchange(size_t a, size_t b) {
+  static const std::vector<int> kPieces = {1, 1, 2, 3, 99};
+  const int pieces = prng_.pick(kPieces);
+  for (int i = 0; i < pieces; ++i) {
+    ExportedChunk chunk;
+    // Now and then with a token that is not this sender's.
+    const size_t whose = prng_.chance(.05) ? prng_.below(sites_.size()) : a;
+    std::string broken = produce(a, b, token(b, sites_[whose].port->id()), &chunk);
+    if (broken.empty()) broken = check(a);
+    if (!broken.empty()) return broken;
+    const bool lost = prng_.chance(.15);
+    if (lost || prng_.chance(.3)) bag_.push_back({chunk.bytes, b, sites_[a].port->id()});
+    if (lost) return {};
+    broken = consume(b, chunk.bytes, prng_.chance(.1));
+    if (broken.empty() && prng_.chance(.05)) broken = consume(b, chunk.bytes, false);
+    if (!broken.empty() || chunk.last) return broken;
+    if (prng_.chance(.3)) generator_.write(sites_[prng_.below(sites_.size())].port.get());
+    const size_t c = prng_.below(sites_.size());
+    if (c == b || !prng_.chance(.25)) continue;
+    ExportedChunk other;  // another peer gets in between
+    broken = produce(c, b, token(b, sites_[c].port->id()), &other);
+    if (broken.empty()) broken = consume(b, other.bytes, false);
+    if (!broken.empty()) return broken;
+  }
+  return {};
+}
+
+std::string Simulation::session(size_t a, size_t b) {
+  MemoryEndpoint local(sites_[a].port.get()), remote(sites_[b].port.get());
+  SessionOptions options;
+  options.direction = static_cast<Direction>(prng_.below(3));
+  options.export_options = export_options();
+  uint64_t chunks_left = prng_.chance(.5) ? 1 + prng_.below(4) : 1000;
+  const auto progress = [&](const SessionReport&) {
+    if (prng_.chance(.2)) generator_.write(sites_[prng_.below(sites_.size())].port.get());
+    return --chunks_left > 0 ? Status() : Status(StatusCode::cancelled, "the line is dead");
+  };
+  SessionReport report;
+  const Status status = run_session(&local, &remote, options, progress, &report);
+  if (!status.ok() && status.code() != StatusCode::cancelled) return problem("session", status);
+  operations_ += report.pulled.chunks + report.pushed.chunks;
+  sites_[a].port->fold();
+  sites_[b].port->fold();
+  const std::string broken = check(a);
+  return broken.empty() ? check(b) : broken;
+}
+
+std::string Simulation::pull_all(size_t a, size_t b, uint64_t* rows) {
+  for (int i = 0; i < 500; ++i) {
+    ExportedChunk chunk;
+    std::string broken = produce(a, b, token(b, sites_[a].port->id()), &chunk);
+    bool accepted = false;
+    if (broken.empty()) broken = consume(b, chunk.bytes, false, &accepted);
+    if (broken.empty() && !accepted) broken = "a chunk made for this very site was refused";
+    if (!broken.empty()) return broken;
+    *rows += chunk.row_count;
+    if (chunk.last) return {};
+  }
+  return "an exchange never ends";
+}
+
+std::string Simulation::calm() {
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    while (sites_[i].lacks_column || sites_[i].lacks_table) {
+      std::string broken = catch_up(i);
+      if (!broken.empty()) return broken;
+    }
+  }
+  const size_t rounds = 2 * sites_.size() + 2;
+  for (size_t round = 0; round <= rounds; ++round) {
+    uint64_t rows = 0;
+    for (size_t a = 0; a < sites_.size(); ++a) {
+      for (size_t b = 0; b < sites_.size(); ++b) {
+        if (a == b) continue;
+        std::string broken = pull_all(a, b, &rows);
+        if (!broken.empty()) return broken;
+      }
+    }
+    if (round == rounds && rows > 0 && !contexts_left()) {
+      return "an exchange with nothing new moved rows";
+    }
+  }
+  return check_calm();
+}
+
+// A row that came from an unfinished exchange, with a version of an incarnation that is gone: what
+// is known of it stays beyond all knowledge, and it travels until that site is retired.
+bool Simulation::contexts_left() const {
+  return std::any_of(sites_.begin(), sites_.end(),
+                     [](const Site& site) { return !site.port->data().contexts.empty(); });
+}
+
+std::string Simulation::check_calm() const {
+  const std::vector<const MemoryPort*> all = ports();
+  for (size_t i = 0; i < all.size(); ++i) {
+    std::string broken = check(i);
+    if (broken.empty()) broken = check_quarantine(*all[i]);
+    if (broken.empty()) broken = check_conflicts(*all[i]);
+    if (!broken.empty()) return broken;
+    for (const auto& [id, vector] : all[i]->data().contexts) {
+      for (const MemoryPort* site : all) {
+        // An incarnation that is gone may leave a context.
+        const int64_t s = all[i]->data().sites.find(site->id());
+        const auto index = static_cast<SiteIndex>(s);
+        if (s >= 0 && vector.seq(index) > all[i]->knowledge().seq(index)) return "context left";
+      }
+    }
+    const auto ids = [](const MemoryPort& port) {
+      std::set<std::string> out;
+      for (const auto& [id, open] : port.data().conflicts)
+        out.insert(id);
+      return out;
+    };
+    if (ids(*all[i]) != ids(*all[0])) return "open conflicts differ";
+  }
+  const std::string broken = truth_.check_converged(all);
+  return broken.empty() ? truth_.check_safety(all) : broken;
+}
+
+std::string Simulation::check(size_t site) const {
+  const MemoryPort& port = *sites_[site].port;
+  std::string broken = truth_.check(port);
+  if (broken.empty()) broken = port.dangling();
+  return broken.empty() ? broken : "site " + std::to_string(site) + ": " + broken;
+}
+
+std::string Simulation::check_safety() {
+  for (Site& site : sites_)
+    site.port->fold();
+  return truth_.check_safety(ports());
+}
+
+std::vector<const MemoryPort*> Simulation::ports() const {
+  std::vector<const MemoryPort*> out;
+  for (const Site& site : sites_)
+    out.push_back(site.port.get());
+  return out;
+}
+
+namespace {
+
+// The version of the value that a row claims, of all columns of the claim the greatest.
+Version claim_of(const MemoryTable& table, const std::vector<std::string>& unique,
+                 const RowState& row, const SiteTable& sites) {
+  ShownRow shown;
+  show_row(row, sites, table.info.on_delete, &shown);
+  Version best;
+  for (const std::string& name : unique) {
+    const Version& v = shown.versions[static_cast<size_t>(find_column(table.info.columns, name))];
+    if (best.seq == 0 || compare_versions(best, v, sites) < 0) best = v;
+  }
+  return best;
+}
+
+struct Candidate {
+  std::string key;
+  OwnedRow values;
+  Version claim;
+};
+
+// Rows of a table that live, whose parents are in `stored`, and that break no CHECK.
+std::vector<Candidate> candidates(const MemoryPort& port, const MemoryTable& table,
+                                  const std::map<std::string, std::set<std::string>>& stored) {
+  const SiteTable& sites = port.data().sites;
+  std::vector<Candidate> out;
+  for (const std::string& key : port.keys(table)) {
+    Arena arena;
+    const RowState row = port.row(table, key, &arena);
+    ShownRow shown;
+    show_row(row, sites, table.info.on_delete, &shown);
+    const auto value = [&](const std::string& name) {
+      return shown.values[static_cast<size_t>(find_column(table.info.columns, name))];
+    };
+    bool fits = shown.alive;
+    for (const ForeignKeyRule& rule : table.rules.foreign_keys) {
+      std::vector<Value> parent;
+      bool has_null = false;
+      for (const std::string& name : rule.columns) {
+        parent.push_back(value(name));
+        has_null = has_null || parent.back().kind() <= ValueKind::null;
+      }
+      fits = fits && (has_null || stored.at(rule.parent).count(encode_key(parent)) > 0);
+    }
+    int64_t sum = 0;
+    for (const std::string& name : table.rules.sum_columns) {
+      if (value(name).is(ValueKind::integer)) sum += value(name).as_integer();
+    }
+    if (!fits || (!table.rules.sum_columns.empty() && sum > table.rules.sum_max)) continue;
+    Candidate candidate{key, owned(shown.values), {}};
+    if (!table.rules.uniques.empty()) {
+      candidate.claim = claim_of(table, table.rules.uniques[0], row, sites);
+    }
+    out.push_back(std::move(candidate));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string check_quarantine(const MemoryPort& port) {
+  std::map<uint32_t, const MemoryTable*> by_rank;
+  for (const auto& [number, table] : port.data().tables)
+    by_rank[table.info.rank] = &table;
+  std::map<std::string, std::set<std::string>> stored;
+  for (const auto& [rank, table] : by_rank) {
+    std::vector<Candidate> rows = candidates(port, *table, stored);
+    std::sort(rows.begin(), rows.end(), [&](const Candidate& a, const Candidate& b) {
+      return compare_versions(a.claim, b.claim, port.data().sites) > 0;
+    });
+    std::vector<const Candidate*> winners;
+    for (const Candidate& row : rows) {
+      const auto rivals = [&](const Candidate* other) {
+        if (table->rules.uniques.empty()) return false;
+        for (const std::string& name : table->rules.uniques[0]) {
+          const auto c = static_cast<size_t>(find_column(table->info.columns, name));
+          if (row.values[c].kind() <= ValueKind::null) return false;
+          if (!(row.values[c] == other->values[c])) return false;
+        }
+        return true;
+      };
+      if (std::any_of(winners.begin(), winners.end(), rivals)) continue;
+      winners.push_back(&row);
+      stored[table->info.name].insert(row.key);
+    }
+    stored.try_emplace(table->info.name);
+    for (const std::string& key : port.keys(*table)) {
+      if (stored[table->info.name].count(key) == table->base.count(key)) continue;
+      return "quarantine: table " + table->info.name + " row " + key +
+             (table->base.count(key) > 0 ? " is stored" : " is held or gone");
+    }
+  }
+  return {};
+}
+
+std::string check_conflicts(const MemoryPort& port) {
+  std::set<std::string> expected;
+  for (const auto& [number, table] : port.data().tables) {
+    for (const std::string& key : port.keys(table)) {
+      Arena arena;
+      const RowState row = port.row(table, key, &arena);
+      std::vector<Value> values;
+      if (!decode_key(key, &arena, &values).ok()) return "a key does not decode";
+      std::vector<Conflict> found;
+      find_conflicts(table.info, values, row, port.data().sites, &found);
+      for (const Conflict& conflict : found)
+        expected.insert(conflict.id);
+      if (row.held) expected.insert(held_conflict_id(table.info, values));
+    }
+  }
+  for (const auto& [id, open] : port.data().conflicts) {
+    if (expected.erase(id) > 0) continue;
+    return "conflicts: " + std::string(conflict_kind_name(open.conflict.kind)) + " of table " +
+           port.data().tables.at(open.table).info.name + " is open without cause";
+  }
+  return expected.empty() ? std::string() : "conflicts: one is not recorded";
+}
+
+}  // namespace syncline::test
