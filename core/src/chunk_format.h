@@ -26,7 +26,8 @@
 //                                                   ; clocks: first hlc, then gaps, ascending
 //                                                   ; clock_ids: varint each
 //   context_ids = [stream]                          ; varint for each row whose shape says so
-//   column   = [kinds:stream                        ; if it has a value: (kind:varint length:varint)*
+//   column   = [kinds:stream                        ; if it has a value: (kind:varint
+//   length:varint)*
 //               [mode:byte integers:stream]         ; if a kind is integer: zigzag; mode 1: deltas
 //               [real:8*]                           ; little-endian
 //               [mode:byte text]]                   ; if a kind is text or blob

@@ -6,10 +6,8 @@
 #include <deque>
 #include <unordered_set>
 
-#include <lz4.h>
-#include <zstd.h>
-
 #include "chunk_columns.h"
+#include "chunk_pack.h"
 #include "syncline/chunk.h"
 #include "syncline/codec.h"
 #include "syncline/limits.h"
@@ -18,14 +16,6 @@ namespace syncline {
 namespace {
 
 using namespace chunk_format;
-
-Status corrupt(const std::string& what) {
-  return Status(StatusCode::corrupt_input, "chunk: " + what, "ask the sender for it again");
-}
-
-Status over_limit(const std::string& what) {
-  return Status(StatusCode::limit_exceeded, "chunk: " + what);
-}
 
 // What rows of one kind have: which cells, with how many versions each.
 struct Shape {
@@ -39,28 +29,6 @@ struct Shape {
   uint64_t values = 0;  // Value slots one row takes
   uint64_t rows = 0;
 };
-
-// Unpacks the body. Memory is taken only for a size that the packed bytes can back.
-Status unpack_body(std::string_view packed, Compression compression, uint64_t size,
-                   std::unique_ptr<char[]>* body) {
-  if (size > limits::chunk_body_bytes_max) return over_limit("its unpacked size is out of range");
-  bool plausible = size == packed.size();
-  if (compression == Compression::zstd) plausible = size / kZstdRatioMax <= packed.size();
-  if (compression == Compression::lz4) plausible = size / kLz4RatioMax <= packed.size();
-  if (!plausible) return corrupt("its unpacked size cannot be true");
-  *body = std::make_unique_for_overwrite<char[]>(size);
-  bool unpacked = true;
-  if (compression == Compression::zstd) {
-    unpacked = ZSTD_getFrameContentSize(packed.data(), packed.size()) == size &&
-               ZSTD_decompress(body->get(), size, packed.data(), packed.size()) == size;
-  } else if (compression == Compression::lz4) {
-    unpacked = LZ4_decompress_safe(packed.data(), body->get(), static_cast<int>(packed.size()),
-                                   static_cast<int>(size)) == static_cast<int>(size);
-  } else {
-    std::copy(packed.begin(), packed.end(), body->get());
-  }
-  return unpacked ? Status() : corrupt("its body does not unpack");
-}
 
 }  // namespace
 
@@ -190,6 +158,7 @@ Status ChunkReader::Impl::read_header() {
       !reader.byte(&last) || last > 1) {
     return corrupt("the header is malformed");
   }
+  header.sender = site_table->id(sites[sender]);
   header.exchange = exchange;
   header.last = last == 1;
   SYNCLINE_TRY(read_vector("since", VersionVector(), &header.since));

@@ -4,10 +4,8 @@
 #include <map>
 #include <unordered_map>
 
-#include <lz4.h>
-#include <zstd.h>
-
 #include "chunk_columns.h"
+#include "chunk_pack.h"
 #include "syncline/chunk.h"
 #include "syncline/codec.h"
 #include "syncline/limits.h"
@@ -68,36 +66,6 @@ void write_clocks(std::string* out, const std::vector<Hlc>& clocks) {
     append_varint(&stream, at);
   }
   append_bytes(out, stream);
-}
-
-Status over_limit(const std::string& what) {
-  return Status(StatusCode::limit_exceeded, "chunk: " + what);
-}
-
-// Appends `body`, compressed; plain where compression does not make it smaller. Returns which.
-Compression append_packed(const std::string& body, Compression compression, std::string* out) {
-  const size_t start = out->size();
-  size_t size = body.size();
-  if (compression == Compression::zstd) {
-    const size_t size_max = ZSTD_compressBound(body.size());
-    out->resize(start + size_max);
-    size = ZSTD_compress(out->data() + start, size_max, body.data(), body.size(), kZstdLevel);
-    if (ZSTD_isError(size)) size = body.size();
-  } else if (compression == Compression::lz4) {
-    const int body_size = static_cast<int>(body.size());  // chunk_body_bytes_max is below 2^31
-    const int size_max = LZ4_compressBound(body_size);
-    out->resize(start + static_cast<size_t>(size_max));
-    const int lz4_size =
-        LZ4_compress_default(body.data(), out->data() + start, body_size, size_max);
-    if (lz4_size > 0) size = static_cast<size_t>(lz4_size);
-  }
-  if (size < body.size()) {
-    out->resize(start + size);
-    return compression;
-  }
-  out->resize(start);
-  *out += body;
-  return Compression::none;
 }
 
 }  // namespace

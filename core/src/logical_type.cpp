@@ -299,6 +299,16 @@ Value canonical_temporal(bool (*spell)(std::string_view, std::string*), const Va
   return text == value.bytes() ? value : text_in(arena, text);
 }
 
+// A number from a column of numbers is told by its digits, as SQLite's TEXT affinity does.
+Value canonical_text(const Value& value, Arena* arena) {
+  if (value.is(ValueKind::integer)) return text_in(arena, std::to_string(value.as_integer()));
+  if (!value.is(ValueKind::real)) return value;
+  std::string text = shortest_real(value.as_real());
+  if (std::isinf(value.as_real())) text = value.as_real() < 0 ? "-Infinity" : "Infinity";
+  if (text.find_first_of(".ey") == std::string::npos) text += ".0";
+  return text_in(arena, text);
+}
+
 // A column declared JSON has NUMERIC affinity in SQLite: a JSON number is stored as one.
 Value canonical_json(const Value& value, Arena* arena) {
   if (value.is(ValueKind::integer)) return text_in(arena, std::to_string(value.as_integer()));
@@ -392,11 +402,12 @@ std::string logical_type_of_declaration(std::string_view declared) {
 Value canonical_value(LogicalKind kind, const Value& value, Arena* arena) {
   switch (kind) {
     case LogicalKind::any:
-    case LogicalKind::text:
     case LogicalKind::bytes:
     case LogicalKind::interval:
     case LogicalKind::other:
       return value;
+    case LogicalKind::text:
+      return value.is(ValueKind::text) ? value : canonical_text(value, arena);
     case LogicalKind::boolean:
       return canonical_boolean(value);
     case LogicalKind::integer:

@@ -53,13 +53,16 @@ class ChunkWriter {
   ChunkWriter(const ChunkWriter&) = delete;
   ChunkWriter& operator=(const ChunkWriter&) = delete;
 
+  // Rows that follow are of this table. REQUIRES: not the same table twice in one chunk.
   void begin_table(const TableSchema& schema);
-  // Copies what it needs. REQUIRES: begin_table was called. Columns of `row` are schema positions.
+  // Copies what it needs. REQUIRES: begin_table was called; keys ascend and hold no null; columns of
+  // `row` are schema positions; no value is Value::same().
   void add_row(const ChunkRow& row);
   // About how many bytes the unpacked body has by now; cheap.
   uint64_t body_bytes() const;
   uint64_t row_count() const;
-  // Errors: limit_exceeded. The writer is empty afterwards.
+  // `header.row_count` is not looked at. Errors: limit_exceeded; internal, if a row was not as
+  // add_row requires. The writer is empty afterwards.
   Result<std::string> finish(const ChunkHeader& header, Compression compression);
 
  private:
