@@ -24,6 +24,8 @@ inline const SlValue* values(const Value* values) {
   return reinterpret_cast<const SlValue*>(values);
 }
 
+// Describes the exception being handled. Call it in a catch block.
+void fill_exception(SlStatus* out) noexcept;
 // Calls a leaf through sl_guard. Errors: host_failed; the error is parked.
 Status guard(void (*leaf)(void*), void* argument);
 // Copies a status into fixed space; allocates nothing.

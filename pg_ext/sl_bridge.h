@@ -16,7 +16,8 @@
  *   sl_value.c          Datum <-> SlValue by column type; logical type names
  *   sl_registry.c       tables and columns of the registry, cached by number and by oid
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
- *   sl_site.c           the counter row, its lock, snapshots, identity; leaves that load the site
+ *   sl_site.c           the counter row, its lock, snapshots; leaves that load the site
+ *   sl_identity.c       which database this is; taking a new id
  *   sl_state.c          reading and writing state rows
  *   sl_fold.c           the log as a sorted stream; existence of base rows
  *   sl_conflict.c       writing conflict records
@@ -76,6 +77,9 @@ typedef struct SlStatus
 	char message[512];
 	char hint[256];
 } SlStatus;
+
+/* The core's limits::columns_max. */
+#define SL_COLUMNS_MAX 32767
 
 /* ---- sl_guard.c ------------------------------------------------------------------------------ */
 
@@ -288,6 +292,16 @@ typedef struct SlConflicts
 	uint32_t count;
 } SlConflicts;
 void sl_leaf_record_conflicts(void *conflicts);
+
+/* The ids of the open conflicts of one row. */
+typedef struct SlOpenConflicts
+{
+	uint32_t table;
+	SlBytes key;
+	const SlBytes *ids;			/* out */
+	uint32_t count;
+} SlOpenConflicts;
+void sl_leaf_open_conflicts(void *open);
 
 /* ---- sl_fold.c: what the fold reads ---------------------------------------------------------- */
 

@@ -19,6 +19,8 @@
 
 /* Raises what `status` says, the parked error if there is one. Returns only if it is ok. */
 extern void sl_report(const SlStatus *status);
+/* Forgets a parked error: its memory goes with the transaction. */
+extern void sl_guard_forget(void);
 
 /* ---- sl_init.c ------------------------------------------------------------------------------- */
 
@@ -51,6 +53,7 @@ typedef struct SlType
 	Oid			collation;
 	SlConversion conversion;
 	bool		domain;			/* input goes through the domain's checks */
+	bool		settings;		/* its text depends on the session's settings */
 	bool		byval;
 	int16		length;
 	FmgrInfo	out;			/* for DATETIME and FUNCTION */
@@ -84,14 +87,17 @@ extern const char *sl_logical_type(Oid typid);
  * A tracked table as this backend remembers it. Forgotten when its relation or the registry changes;
  * a pointer is good until the next call of sl_table_*, or as long as the relation stays locked.
  */
+#define SL_IGNORED (-1)			/* dropped or generated: does not travel */
+#define SL_UNKNOWN (-2)			/* not in the registry (its event triggers were off) */
+
 typedef struct SlTable
 {
-	Oid			relid;			/* hash key; InvalidOid for a parked table */
+	Oid			relid;			/* InvalidOid for a parked table */
 	uint32		number;
 	bool		valid;
 	int			column_count;	/* columns of the registry */
 	int			natts;			/* attributes of the relation */
-	int32	   *column_of;		/* by attnum - 1: column number, or -1 */
+	int32	   *column_of;		/* by attnum - 1: column number, SL_IGNORED or SL_UNKNOWN */
 	int16	   *attnum_of;		/* by column number: attnum, or 0 */
 	SlType	   *types;			/* by attnum - 1; of columns that are present */
 	int			key_count;
@@ -108,6 +114,8 @@ extern SlTable *sl_table_by_relid(Oid relid);
 extern SlTable *sl_table_by_number(uint32 number);
 /* Forgets everything: the registry was written. */
 extern void sl_tables_forget(void);
+/* At the end of a transaction: frees what was replaced. */
+extern void sl_tables_release(void);
 extern void sl_registry_relcache_callback(Datum unused, Oid relid);
 
 /* The oid of a table or index of schema "syncline"; looked up in that schema only. */
@@ -123,17 +131,28 @@ extern Oid	sl_internal_relid(const char *relname);
 extern void sl_merge_begin(const char *function_name);
 extern void sl_merge_end(void);
 
-/* The same, without a fold or a snapshot: makes sure that there is a counter row of this database. */
+/* Steps on, so that the active snapshot sees what this transaction has written. */
+extern void sl_advance(void);
+
+/* Forgets the open operation: the transaction, or the subtransaction that began it, is over. */
+extern void sl_merge_forget(void);
+extern void sl_merge_abort(SubTransactionId aborted);
+
+/* Makes sure that there is a counter row of this database. */
 extern void sl_site_ensure(void);
 
 /* Folds, raising on error; call between sl_merge_begin and sl_merge_end. Returns rows folded. */
 extern uint64 sl_fold(bool refuse_own);
+
+/* Tries again to store every held row; an operation of its own. In the exchange's files. */
+extern void sl_retry_held(void);
 
 /* Switches to the owner of the bookkeeping and back. An abort switches back, too. */
 typedef struct SlRole
 {
 	Oid			user;
 	int			context;
+	int			settings;		/* nest level; search_path is pg_catalog meanwhile */
 } SlRole;
 extern void sl_become_owner(SlRole *saved);
 extern void sl_become_caller(const SlRole *saved);
@@ -146,11 +165,46 @@ extern void sl_become_caller(const SlRole *saved);
 extern uint64 sl_exec(const char *sql, int count, const Oid *types, const Datum *values,
 					  const char *nulls);
 
+/* One field of the last result of sl_exec: an integer (0: null), or bytes copied to `context`. */
+extern int64 sl_result_int64(uint64 row, int column);
+extern SlBytes sl_result_bytes(uint64 row, int column, MemoryContext context);
+
+/* ---- sl_identity.c --------------------------------------------------------------------------- */
+
+/* Takes a new site id; the old one stays known as the predecessor. SPI must be connected. */
+extern void sl_new_identity(void);
+/* Is the counter row this database's own, not one that came with a dump or a copy? */
+extern bool sl_site_is_settled(void);
+
+/* ---- sl_trigger.c ---------------------------------------------------------------------------- */
+
+/* Logs an insert of the row with this key (encode_key), as if it were written now. */
+extern void sl_log_insert(uint32 number, SlBytes key);
+/* Logs an update of some columns of every row of a tracked relation. */
+extern void sl_log_update_all(Relation relation, int64 mask);
+
 /* ---- sl_enable.c ----------------------------------------------------------------------------- */
+
+#define SL_CAPTURE_TRIGGER "syncline_capture"
+#define SL_TRUNCATE_TRIGGER "syncline_truncate"
 
 /* Finds a table by what the caller wrote; an error with a hint if there is none. */
 extern Oid	sl_find_relation(const char *name);
+/* Raises, with reason and hint, unless the relation can be tracked. */
+extern void sl_refuse_untrackable(Relation relation);
+/* The following need a connected SPI. */
 /* Creates syncline.state_<number>. */
 extern void sl_create_state_table(uint32 number);
+/* Registers a column, or takes up the parked one of its name. position: in the key; -1: none. */
+extern void sl_add_column(uint32 number, Form_pg_attribute attribute, int position);
+/* Drops state, log entries, conflicts and registry entry of a table. */
+extern void sl_untrack(uint32 number);
+/* Runs statements on the schema as the bookkeeping's owner, unseen by our event triggers. */
+extern void sl_exec_ddl(const char *sql);
+
+/* ---- sl_ddl.c -------------------------------------------------------------------------------- */
+
+/* While true, the event triggers of this backend skip. */
+extern bool sl_ddl_off;
 
 #endif

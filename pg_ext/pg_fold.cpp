@@ -1,0 +1,318 @@
+// The fold: what the log says, brought into row state, row by row in key order.
+//
+// The log says which row, when, and which columns; the core's fold_row decides what that means. Each
+// touched row gets the next seq, whatever the number of its entries, and the next position.
+#include <algorithm>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "pg_ext/pg_site.h"
+#include "syncline/codec.h"
+#include "syncline/conflicts.h"
+#include "syncline/fold.h"
+#include "syncline/limits.h"
+
+namespace syncline::pg {
+
+namespace {
+
+constexpr uint32_t kEntriesPerRead = 4096;
+constexpr int32_t kInsert = 0;
+constexpr int32_t kDelete = 2;
+
+// A row that the log names, with its entries in the order they were written.
+struct TouchedRow {
+  std::string_view key;
+  std::string_view image;  // of the last delete; data null: none
+  int64_t born = 0;        // inserts less deletes
+  std::vector<int64_t> masks;
+  Hlc hlc = 0;  // the latest clock
+};
+
+class Fold {
+ public:
+  Status run(bool refuse_own, uint64_t* row_count);
+
+ private:
+  Status read_entries(SlLog* log);
+  Status flush();
+  Status fold_one(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
+                  SlStateRow* after);
+  Status load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
+                     RowState* row);
+  Status decode_image(std::string_view image, ColumnNumber column_count);
+  Status settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
+                          bool exists);
+  Status save_growth(int64_t first_position);
+  const TableInfo* find_table(uint32_t number) const;
+
+  SiteState site_;
+  std::vector<TableInfo> tables_;
+  SlCounters& counters_ = *sl_counters();
+
+  // The rows gathered so far, all of one table.
+  uint32_t table_ = 0;
+  Arena arena_;
+  std::vector<TouchedRow> rows_;
+  size_t row_count_ = 0;  // rows_ keeps the memory of its elements
+
+  std::vector<Value> image_;
+  std::deque<std::string> cells_;
+  std::vector<SlBytes> keys_;
+  std::vector<SlStateRow> before_, after_;
+  std::unique_ptr<bool[]> exists_;
+  std::vector<LogEvent> events_;
+  uint64_t rows_folded_ = 0;
+};
+
+const TableInfo* Fold::find_table(uint32_t number) const {
+  for (const TableInfo& table : tables_) {
+    if (table.number == number) return &table;
+  }
+  return nullptr;
+}
+
+Status Fold::run(bool refuse_own, uint64_t* row_count) {
+  SlLog log = {};
+  SYNCLINE_TRY(guard(sl_leaf_log_open, &log));
+  if (log.own_entries && refuse_own) {
+    return Status(StatusCode::refused,
+                  "this transaction has changed tracked tables and has not committed yet",
+                  "commit it, then call again");
+  }
+  if (log.entry_count > 0) {
+    SYNCLINE_TRY(load_site(&site_));
+    SYNCLINE_TRY(load_tables(&tables_));
+    const int64_t first_position = counters_.position;
+    exists_ = std::make_unique<bool[]>(limits::rows_per_batch);
+    SYNCLINE_TRY(read_entries(&log));
+    SYNCLINE_TRY(flush());
+    if (rows_folded_ > 0) SYNCLINE_TRY(save_growth(first_position));
+  }
+  *row_count = rows_folded_;
+  return guard(sl_leaf_log_close, &log);
+}
+
+Status Fold::read_entries(SlLog* log) {
+  log->count_max = kEntriesPerRead;
+  while (true) {
+    SYNCLINE_TRY(guard(sl_leaf_log_next, log));
+    if (log->count == 0) return {};
+    for (uint32_t i = 0; i < log->count; ++i) {
+      const SlLogEntry& entry = log->entries[i];
+      const bool same_row = row_count_ > 0 && entry.table == table_ &&
+                            rows_[row_count_ - 1].key == view(entry.key);
+      if (!same_row) {
+        if (entry.table != table_ || row_count_ == limits::rows_per_batch) SYNCLINE_TRY(flush());
+        table_ = entry.table;
+        if (row_count_ == rows_.size()) rows_.emplace_back();
+        TouchedRow& row = rows_[row_count_++];
+        row.key = arena_.copy(view(entry.key));
+        row.image = {};
+        row.born = 0;
+        row.masks.clear();
+        row.hlc = 0;
+      }
+      TouchedRow& row = rows_[row_count_ - 1];
+      row.masks.push_back(entry.mask);
+      row.born += entry.op == kInsert ? 1 : entry.op == kDelete ? -1 : 0;
+      row.hlc = std::max(row.hlc, static_cast<Hlc>(entry.clock));
+      if (entry.image.data != nullptr) row.image = arena_.copy(view(entry.image));
+    }
+  }
+}
+
+Status Fold::flush() {
+  const size_t count = row_count_;
+  row_count_ = 0;
+  const TableInfo* table = count > 0 ? find_table(table_) : nullptr;
+  if (table == nullptr) {  // nothing gathered, or entries of a table that is tracked no longer
+    arena_.clear();
+    return {};
+  }
+  keys_.clear();
+  for (size_t i = 0; i < count; ++i) keys_.push_back(bytes(rows_[i].key));
+  before_.resize(count);
+  after_.resize(count);
+  if (cells_.size() < count) cells_.resize(count);
+  SlStateRead read{table_, static_cast<uint32_t>(count), keys_.data(), before_.data()};
+  SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
+  SlProbe probe = {};
+  probe.table = table_;
+  probe.count = static_cast<uint32_t>(count);
+  probe.keys = keys_.data();
+  probe.exists = exists_.get();
+  SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
+  size_t written = 0;
+  for (size_t i = 0; i < count; ++i) {
+    SYNCLINE_TRY(fold_one(*table, i, before_[i], exists_[i], &after_[written]));
+    if (after_[written].key.data != nullptr) ++written;
+  }
+  SlStateWrite write{table_, static_cast<uint32_t>(written), after_.data()};
+  SYNCLINE_TRY(guard(sl_leaf_state_write, &write));
+  rows_folded_ += written;
+  arena_.clear();
+  return {};
+}
+
+// What was known of the row before these entries. Whether it existed follows from their number, not
+// from their order: a trigger of the user's that undoes a change makes us log it first.
+Status Fold::load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
+                         RowState* row) {
+  if (before.place != 0) {
+    PackedRow packed;
+    packed.site = static_cast<SiteIndex>(before.site);
+    packed.seq = static_cast<uint64_t>(before.seq);
+    packed.hlc = static_cast<Hlc>(before.hlc);
+    packed.flags = static_cast<uint32_t>(before.flags);
+    packed.context = static_cast<ContextId>(before.context);
+    packed.cells = view(before.cells);
+    return unpack_row(packed, table.column_count(), row);
+  }
+  if ((exists ? 1 : 0) - rows_[i].born > 0) {
+    make_baseline(table, row);
+  } else {
+    row->clear();
+    row->column_count = table.column_count();
+  }
+  return {};
+}
+
+Status Fold::decode_image(std::string_view image, ColumnNumber column_count) {
+  image_.assign(column_count, Value());
+  ByteReader in(image);
+  while (!in.at_end()) {
+    uint64_t column = 0;
+    Value value;
+    if (!in.varint(&column)) return Status(StatusCode::internal, "damaged image in syncline.log");
+    std::string_view rest = in.rest();
+    SYNCLINE_TRY(read_value(&rest, &value));
+    if (column < column_count) image_[column] = value;
+    in = ByteReader(rest);
+  }
+  return {};
+}
+
+// Leaves after->key null if there is nothing to write.
+Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
+                      SlStateRow* after) {
+  const TouchedRow& touched = rows_[i];
+  RowState row;
+  after->key = {nullptr, 0};
+  SYNCLINE_TRY(load_before(table, i, before, exists, &row));
+  // A row that was born and went again unseen has never been.
+  if (row.empty() && !exists) return {};
+  FoldInput input;
+  input.self = site_.self;
+  input.exists = exists;
+  const uint64_t seq = static_cast<uint64_t>(counters_.next_seq++);
+  events_.clear();
+  for (const int64_t mask : touched.masks) {
+    events_.push_back({seq, touched.hlc, mask, table.column_count()});
+  }
+  input.events = events_;
+  if (!exists) {
+    SYNCLINE_TRY(decode_image(touched.image, table.column_count()));
+    input.image = image_;
+  }
+  const bool conflicted = may_conflict(row) || row.held;
+  fold_row(input, table, site_.sites, &row);
+  if (conflicted || may_conflict(row)) {
+    SYNCLINE_TRY(settle_conflicts(table, touched.key, row, exists));
+  }
+  const PackedRow packed = pack_row(row, table, nullptr, exists, &cells_[i]);
+  after->key = bytes(touched.key);
+  after->site = static_cast<int32_t>(packed.site);
+  after->seq = static_cast<int64_t>(packed.seq);
+  after->hlc = static_cast<int64_t>(packed.hlc);
+  after->flags = static_cast<int32_t>(packed.flags);
+  after->context = static_cast<int64_t>(packed.context);
+  after->cells = bytes(packed.cells);
+  after->pos = ++counters_.position;
+  after->place = before.place;
+  counters_.floor = std::max(counters_.floor, static_cast<int64_t>(touched.hlc));
+  return {};
+}
+
+// A local write has seen what was shown: conflicts that the row no longer has are closed.
+Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
+                              bool exists) {
+  std::vector<Value> base(table.column_count());
+  SlBytes one_key = bytes(key);
+  bool stored = false;
+  SlValue* row_values = reinterpret_cast<SlValue*>(base.data());
+  SlProbe probe = {table.number, 1, &one_key, &stored, &row_values, table.column_count()};
+  if (exists) SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
+  RowState resolved = row;
+  if (stored) resolve_same(base, &resolved);
+
+  Arena arena;
+  std::vector<Value> key_values;
+  SYNCLINE_TRY(decode_key(key, &arena, &key_values));
+  std::vector<Conflict> conflicts;
+  find_conflicts(table, key_values, resolved, site_.sites, &conflicts);
+
+  SlOpenConflicts open = {};
+  open.table = table.number;
+  open.key = bytes(key);
+  SYNCLINE_TRY(guard(sl_leaf_open_conflicts, &open));
+  std::vector<std::string> open_ids;
+  for (uint32_t i = 0; i < open.count; ++i) open_ids.emplace_back(view(open.ids[i]));
+
+  std::vector<ConflictRecord> records;
+  ConflictRecord record;
+  record.table = &table;
+  record.key = key;
+  record.pk_json = key_to_json(table, key_values);
+  for (const Conflict& conflict : conflicts) {
+    if (std::erase(open_ids, conflict.id) > 0) continue;
+    record.conflict = conflict;
+    record.opened = true;
+    record.winner_is_local = conflict.winner.site == site_.self;
+    records.push_back(record);
+  }
+  if (row.held) std::erase(open_ids, held_conflict_id(table, key_values));
+  record.opened = false;
+  record.conflict = {};
+  for (const std::string& id : open_ids) {
+    record.conflict.id = id;
+    records.push_back(record);
+  }
+  return record_conflicts(records, site_.sites);
+}
+
+Status Fold::save_growth(int64_t first_position) {
+  // The mark is our witness at the last seq: the clock, and random bits in place of its counter, so
+  // that a database that was rolled back never makes the same one again.
+  const Hlc now = next_hlc(static_cast<int64_t>(site_.now_ms));
+  const Hlc random = site_.random & ((Hlc{1} << kHlcCounterBits) - 1);
+  const Hlc mark = (now & ~((Hlc{1} << kHlcCounterBits) - 1)) | random;
+  SlGrowth growth = {};
+  growth.site = static_cast<int32_t>(site_.self);
+  growth.seq = counters_.next_seq - 1;
+  growth.begin = first_position;
+  growth.mark_hlc = static_cast<int64_t>(mark);
+  return guard(sl_leaf_add_growth, &growth);
+}
+
+}  // namespace
+
+Status fold_log(bool refuse_own, uint64_t* row_count) {
+  return Fold().run(refuse_own, row_count);
+}
+
+}  // namespace syncline::pg
+
+void slb_fold(bool refuse_own, uint64_t* row_count, SlStatus* status) {
+  using namespace syncline;
+  using namespace syncline::pg;
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    const Status folded = fold_log(refuse_own, row_count);
+    if (!folded.ok()) fill(folded, status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}

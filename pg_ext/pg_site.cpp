@@ -1,0 +1,187 @@
+// The site and the registry as the core sees them, from what the leaves read.
+#include "pg_ext/pg_site.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <string>
+
+#include "syncline/conflicts.h"
+
+namespace syncline::pg {
+
+namespace {
+
+SiteId site_id(const SlSiteRow& row) {
+  SiteId id;
+  std::copy(std::begin(row.id), std::end(row.id), id.bytes.begin());
+  return id;
+}
+
+OnDelete on_delete(std::string_view name) {
+  if (name == "delete_wins") return OnDelete::delete_wins;
+  if (name == "last_writer") return OnDelete::last_writer;
+  return OnDelete::update_wins;
+}
+
+TableInfo table_info(const SlTableDef& def) {
+  TableInfo table;
+  table.number = def.number;
+  table.name = view(def.name);
+  table.present = def.present;
+  table.baseline.site = static_cast<SiteIndex>(def.baseline_site);
+  table.baseline.seq = static_cast<uint64_t>(def.baseline_seq);
+  table.on_delete = on_delete(view(def.on_delete));
+  std::map<int32_t, ColumnNumber> key;
+  for (uint32_t i = 0; i < def.column_count; ++i) {
+    const SlColumnDef& from = def.columns[i];
+    ColumnInfo column;
+    column.name = view(from.name);
+    column.type = view(from.type);
+    column.kind = logical_kind(column.type);
+    column.present = from.present;
+    column.dropped = from.dropped;
+    table.columns.push_back(std::move(column));
+    if (from.key_position >= 0) key[from.key_position] = i;
+  }
+  for (const auto& [position, number] : key) table.key.push_back(number);
+  return table;
+}
+
+// Kahn's algorithm; of those that may come next, and of a cycle, the first name comes first. The
+// SQLite host ranks in the same way.
+void rank_tables(const SlTables& defs, std::vector<TableInfo>* tables) {
+  std::map<uint32_t, std::string> names;
+  for (const TableInfo& table : *tables) names[table.number] = table.name;
+  std::map<std::string, std::set<std::string>> waits;
+  for (uint32_t i = 0; i < defs.count; ++i) {
+    const SlTableDef& def = defs.tables[i];
+    std::set<std::string>& parents = waits[names[def.number]];
+    for (uint32_t p = 0; p < def.parent_count; ++p) parents.insert(names[def.parents[p]]);
+  }
+  std::map<std::string, uint32_t> rank;
+  while (!waits.empty()) {
+    auto ready = std::find_if(waits.begin(), waits.end(),
+                              [](const auto& entry) { return entry.second.empty(); });
+    if (ready == waits.end()) ready = waits.begin();
+    const std::string name = ready->first;
+    rank[name] = static_cast<uint32_t>(rank.size()) + 1;
+    waits.erase(ready);
+    for (auto& [other, parents] : waits) parents.erase(name);
+  }
+  for (TableInfo& table : *tables) table.rank = rank[table.name];
+  std::sort(tables->begin(), tables->end(),
+            [](const TableInfo& a, const TableInfo& b) { return a.rank < b.rank; });
+}
+
+}  // namespace
+
+Status load_site(SiteState* out) {
+  SlSite site;
+  SYNCLINE_TRY(guard(sl_leaf_load_site, &site));
+  for (uint32_t i = 0; i < site.site_count; ++i) out->sites.intern(site_id(site.sites[i]));
+  out->self = static_cast<SiteIndex>(site.self);
+  out->name = view(site.name);
+  for (uint32_t i = 0; i < site.vector_count; ++i) {
+    const SlVectorRow& row = site.vector[i];
+    out->knowledge.set(static_cast<SiteIndex>(row.site),
+                       {static_cast<uint64_t>(row.seq), static_cast<Hlc>(row.hlc)});
+  }
+  if (site.counters.next_seq > 1) {
+    out->knowledge.set(out->self, {static_cast<uint64_t>(site.counters.next_seq - 1),
+                                   static_cast<Hlc>(site.counters.own_hlc)});
+  }
+  out->now_ms = static_cast<uint64_t>(site.now_ms);
+  out->random = static_cast<uint64_t>(site.random);
+  out->position = static_cast<uint64_t>(site.counters.position);
+  out->next_context = static_cast<ContextId>(site.counters.next_context);
+  for (uint32_t i = 0; i < site.context_count; ++i) {
+    std::string_view packed = view(site.contexts[i].vector);
+    VersionVector vector;
+    SYNCLINE_TRY(read_vector(&packed, &out->sites, &vector));
+    out->contexts[static_cast<ContextId>(site.contexts[i].id)] = vector;
+  }
+  return {};
+}
+
+Status save_sites(const SiteTable& sites, SiteIndex known) {
+  std::vector<SlSiteRow> rows;
+  for (SiteIndex i = known; i < sites.size(); ++i) {
+    SlSiteRow row;
+    std::copy(sites.id(i).bytes.begin(), sites.id(i).bytes.end(), std::begin(row.id));
+    rows.push_back(row);
+  }
+  if (rows.empty()) return {};
+  SlAddSites add{static_cast<int32_t>(known), rows.data(), static_cast<uint32_t>(rows.size())};
+  return guard(sl_leaf_add_sites, &add);
+}
+
+Status load_tables(std::vector<TableInfo>* out) {
+  SlTables defs;
+  SYNCLINE_TRY(guard(sl_leaf_load_tables, &defs));
+  out->clear();
+  for (uint32_t i = 0; i < defs.count; ++i) out->push_back(table_info(defs.tables[i]));
+  rank_tables(defs, out);
+  return {};
+}
+
+Hlc next_hlc(int64_t now_ms) {
+  const Hlc floor = static_cast<Hlc>(sl_counters()->floor);
+  return std::max(hlc_from_ms(static_cast<uint64_t>(now_ms)), floor + 1);
+}
+
+Status record_conflicts(std::span<const ConflictRecord> records, const SiteTable& sites) {
+  std::vector<SlConflict> rows;
+  std::vector<std::array<std::string, 2>> site_names;
+  site_names.reserve(records.size());
+  for (const ConflictRecord& record : records) {
+    const Conflict& conflict = record.conflict;
+    const auto& names = site_names.emplace_back(
+        std::array{conflict.winner.seq > 0 ? to_hex(sites.id(conflict.winner.site)) : std::string(),
+                   conflict.loser.seq > 0 ? to_hex(sites.id(conflict.loser.site)) : std::string()});
+    SlConflict row = {};
+    row.opened = record.opened;
+    row.winner_is_local = record.winner_is_local;
+    row.table = record.table->number;
+    row.table_name = bytes(record.table->name);
+    row.id = bytes(conflict.id);
+    row.key = bytes(record.key);
+    row.pk_json = bytes(record.pk_json);
+    if (conflict.column >= 0) {
+      row.column = bytes(record.table->columns[static_cast<size_t>(conflict.column)].name);
+    }
+    row.kind = bytes(conflict_kind_name(conflict.kind));
+    row.winner_json = bytes(conflict.winner_json);
+    row.loser_json = bytes(conflict.loser_json);
+    row.winner_site = bytes(names[0]);
+    row.loser_site = bytes(names[1]);
+    row.winner_ms = static_cast<int64_t>(hlc_to_ms(conflict.winner.hlc));
+    row.loser_ms = static_cast<int64_t>(hlc_to_ms(conflict.loser.hlc));
+    if (!record.reason.empty()) row.note = bytes(record.reason);
+    rows.push_back(row);
+  }
+  if (rows.empty()) return {};
+  SlConflicts batch{rows.data(), static_cast<uint32_t>(rows.size())};
+  return guard(sl_leaf_record_conflicts, &batch);
+}
+
+}  // namespace syncline::pg
+
+using namespace syncline;
+using namespace syncline::pg;
+
+SlBytes slb_version_vector(SlStatus* status) {
+  status->code = 0;
+  try {
+    static std::string text;
+    SiteState site;
+    const Status loaded = load_site(&site);
+    fill(loaded, status);
+    if (loaded.ok()) text = vector_to_json(site.knowledge, site.sites);
+    return bytes(text);
+  } catch (...) {
+    fill_exception(status);
+    return {"", 0};
+  }
+}

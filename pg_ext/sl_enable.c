@@ -1,0 +1,591 @@
+/*
+ * sl_enable.c: sync_enable and sync_disable.
+ *
+ * Enabling writes no rows, whatever the table holds: existing rows share one baseline version, the
+ * next change of this site. Order of locks: counter row, then table, as every merge has it.
+ */
+#include "sl_host.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/catalog.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "catalog/objectaddress.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
+
+#include <sys/time.h>
+
+#define REFUSE(reason, suggestion) \
+	ereport(ERROR, \
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE), \
+			 errmsg("table \"%s\" cannot be synchronised: %s", name, reason), \
+			 errhint(suggestion)))
+
+PG_FUNCTION_INFO_V1(sl_sync_enable);
+PG_FUNCTION_INFO_V1(sl_sync_disable);
+
+/* ---- finding a table ------------------------------------------------------------------------- */
+
+static SlBytes
+text_bytes(const char *text)
+{
+	return (SlBytes) {text, strlen(text)};
+}
+
+/* The nearest of the names that a query gives; NULL: none is near. */
+static char *
+nearest(const char *name, const char *sql)
+{
+	SlBytes    *names;
+	SlBytes		found;
+	char	   *result = NULL;
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	sl_exec(sql, 0, NULL, NULL, NULL);
+	names = palloc((SPI_processed + 1) * sizeof(SlBytes));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		names[i] = text_bytes(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	found = slb_nearest_name(text_bytes(name), names, SPI_processed);
+	if (found.size > 0)
+	{
+		result = MemoryContextAlloc(context, found.size + 1);
+		memcpy(result, found.data, found.size);
+		result[found.size] = '\0';
+	}
+	SPI_finish();
+	return result;
+}
+
+static void
+no_such_table(const char *name)
+{
+	char	   *near = nearest(name,
+							   "SELECT relname::text FROM pg_class c JOIN pg_namespace n"
+							   " ON n.oid = relnamespace WHERE relkind IN ('r', 'p')"
+							   " AND nspname <> 'syncline' AND nspname !~ '^pg_'"
+							   " AND nspname <> 'information_schema'");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("table \"%s\" does not exist", name),
+			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
+}
+
+/*
+ * A name is taken as it stands first, so that 'Order Item' works as it does in SQLite; then as SQL
+ * would read it, with a schema and quotes.
+ */
+Oid
+sl_find_relation(const char *name)
+{
+	Oid			relid = RelnameGetRelid(name);
+
+	if (!OidIsValid(relid) && strpbrk(name, ".\"ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL &&
+		strpbrk(name, " ;()") == NULL)
+		relid = RangeVarGetRelid(makeRangeVarFromNameList(sl_qualified_name_list(name)), NoLock,
+								 true);
+	if (!OidIsValid(relid))
+		no_such_table(name);
+	return relid;
+}
+
+/* ---- what cannot be tracked ------------------------------------------------------------------ */
+
+static void
+refuse_kind(Relation relation, const char *name)
+{
+	switch (relation->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+			break;
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+			REFUSE("it is a view", "Enable the tables that the view reads.");
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			REFUSE("it is a foreign table", "Enable it in the database that holds its rows.");
+			break;
+		case RELKIND_PARTITIONED_TABLE:
+			REFUSE("it is partitioned, and partitions can be attached and detached with their rows",
+				   "Track a table that is not partitioned.");
+			break;
+		default:
+			REFUSE("it is not a table", "Name an ordinary table.");
+	}
+	if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		REFUSE("it is temporary", "Only tables that outlive the session can be synchronised.");
+	if (relation->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		REFUSE("it is unlogged: a crash would empty it, but not its peers",
+			   "ALTER TABLE ... SET LOGGED first.");
+	if (relation->rd_rel->relispartition)
+		REFUSE("it is a partition", "Track a table that is not partitioned.");
+}
+
+static void
+refuse_inheritance(Relation relation, const char *name)
+{
+	Oid			relid = RelationGetRelid(relation);
+
+	if (has_superclass(relid))
+		REFUSE("it inherits from another table", "ALTER TABLE ... NO INHERIT first.");
+	if (has_subclass(relid) && find_inheritance_children(relid, NoLock) != NIL)
+		REFUSE("other tables inherit from it", "ALTER TABLE ... NO INHERIT the children first.");
+}
+
+void
+sl_refuse_untrackable(Relation relation)
+{
+	const char *name = RelationGetRelationName(relation);
+
+	if (IsCatalogRelation(relation) ||
+		RelationGetNamespace(relation) == get_namespace_oid("syncline", true))
+		REFUSE("it belongs to the system or to Syncline", "Name a table of your own.");
+	refuse_kind(relation, name);
+	refuse_inheritance(relation, name);
+	if (!OidIsValid(sl_primary_key_index(relation)))
+		REFUSE("it has no primary key",
+			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static const char *const on_delete_names[] = {"update_wins", "delete_wins", "last_writer"};
+
+static char *
+jsonb_text(const JsonbValue *value)
+{
+	if (value->type == jbvString)
+		return pnstrdup(value->val.string.val, value->val.string.len);
+	return pstrdup("");
+}
+
+/* Reads {"on_delete": ...}. */
+static const char *
+read_options(Jsonb *options)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	const char *on_delete = on_delete_names[0];
+
+	if (!JB_ROOT_IS_OBJECT(options))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options of sync_enable are not a JSON object"),
+						errhint("For example {\"on_delete\": \"update_wins\"}.")));
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		char	   *text;
+
+		if (token == WJB_KEY)
+		{
+			text = jsonb_text(&value);
+			if (strcmp(text, "on_delete") != 0)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("sync_enable has no option \"%s\"", text),
+								errhint("Known options: \"on_delete\".")));
+		}
+		else if (token == WJB_VALUE)
+		{
+			bool		known = false;
+
+			text = jsonb_text(&value);
+			for (int i = 0; i < lengthof(on_delete_names); i++)
+			{
+				if (strcmp(text, on_delete_names[i]) == 0)
+				{
+					on_delete = on_delete_names[i];
+					known = true;
+				}
+			}
+			if (!known)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("on_delete cannot be \"%s\"", text),
+								errhint("One of \"update_wins\", \"delete_wins\", "
+										"\"last_writer\".")));
+		}
+	}
+	return on_delete;
+}
+
+/* ---- registering ----------------------------------------------------------------------------- */
+
+/* The key columns of a relation: position in the primary key by attnum, -1 if not part of it. */
+static int
+key_position(Relation index, AttrNumber attnum)
+{
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+	{
+		if (index->rd_index->indkey.values[i] == attnum)
+			return i;
+	}
+	return -1;
+}
+
+void
+sl_add_column(uint32 number, Form_pg_attribute attribute, int position)
+{
+	static const Oid types[] = {INT4OID, TEXTOID, TEXTOID, INT2OID, INT2OID};
+	const Datum values[] = {Int32GetDatum(number),
+		CStringGetTextDatum(NameStr(attribute->attname)),
+		CStringGetTextDatum(sl_logical_type(attribute->atttypid)),
+	Int16GetDatum(attribute->attnum), Int16GetDatum(position)};
+	const char	nulls[] = {' ', ' ', ' ', ' ', position < 0 ? 'n' : ' ', '\0'};
+
+	/* a parked column of this name has waited for this one */
+	if (sl_exec("UPDATE syncline.col SET present = true, type = $3, attnum = $4"
+				" WHERE tbl = $1 AND name = $2 AND NOT present AND NOT dropped"
+				" AND key_position IS NOT DISTINCT FROM $5",
+				lengthof(types), types, values, nulls) > 0)
+		return;
+	sl_exec("INSERT INTO syncline.col (tbl, number, name, type, attnum, present, key_position)"
+			" SELECT $1, coalesce(max(number) + 1, 0), $2, $3, $4, true, $5"
+			" FROM syncline.col WHERE tbl = $1", lengthof(types), types, values, nulls);
+}
+
+static void
+add_columns(Relation relation, uint32 number)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+	Relation	index = index_open(sl_primary_key_index(relation), AccessShareLock);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped && attribute->attgenerated == '\0')
+			sl_add_column(number, attribute, key_position(index, attribute->attnum));
+	}
+	index_close(index, NoLock);
+}
+
+/* A parked table is adopted only if its key is the relation's. */
+static void
+check_parked_key(Relation relation, uint32 number)
+{
+	Relation	index = index_open(sl_primary_key_index(relation), AccessShareLock);
+	int			count = IndexRelationGetNumberOfKeyAttributes(index);
+	static const Oid types[] = {INT4OID};
+	const Datum values[] = {Int32GetDatum(number)};
+	bool		same;
+
+	same = sl_exec("SELECT name FROM syncline.col WHERE tbl = $1 AND key_position IS NOT NULL"
+				   " ORDER BY key_position", 1, types, values, NULL) == count;
+	for (int i = 0; same && i < count; i++)
+	{
+		AttrNumber	attnum = index->rd_index->indkey.values[i];
+		char	   *parked = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+
+		same = strcmp(parked, NameStr(TupleDescAttr(RelationGetDescr(relation),
+													attnum - 1)->attname)) == 0;
+	}
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("table \"%s\" has another primary key than its peers' table",
+						RelationGetRelationName(relation)),
+				 errhint("Give both the same primary key, column by column.")));
+	index_close(index, NoLock);
+}
+
+void
+sl_create_state_table(uint32 number)
+{
+	char	   *sql = psprintf(
+		"CREATE TABLE syncline.state_%u (seq int8 NOT NULL, hlc int8 NOT NULL, pos int8 NOT NULL,"
+		" context int8, site int4 NOT NULL, flags int4 NOT NULL, key bytea NOT NULL, cells bytea,"
+		" CONSTRAINT state_%u_pkey PRIMARY KEY (key));"
+		"CREATE INDEX state_%u_pos ON syncline.state_%u (pos);"
+		"GRANT SELECT ON syncline.state_%u TO pg_database_owner",
+		number, number, number, number, number);
+
+	sl_exec_ddl(sql);
+}
+
+/*
+ * Runs several statements on the schema as the owner of the bookkeeping, without our event triggers
+ * looking at them.
+ */
+void
+sl_exec_ddl(const char *sql)
+{
+	SlRole		role;
+	bool		was_off = sl_ddl_off;
+	int			result;
+
+	sl_ddl_off = true;
+	sl_become_owner(&role);
+	result = SPI_execute(sql, false, 0);
+	sl_become_caller(&role);
+	sl_ddl_off = was_off;
+	if (result < 0)
+		elog(ERROR, "syncline: %s: %s", SPI_result_code_string(result), sql);
+}
+
+static char *
+qualified_name(Relation relation)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+									  RelationGetRelationName(relation));
+}
+
+/* REQUIRES: the relation is locked, and not open. */
+static void
+create_triggers(const char *table)
+{
+	sl_exec_ddl(psprintf(
+		"CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s"
+		" FOR EACH ROW EXECUTE FUNCTION syncline.capture();"
+		"CREATE TRIGGER %s BEFORE TRUNCATE ON %s"
+		" FOR EACH STATEMENT EXECUTE FUNCTION syncline.capture_truncate();"
+		"ALTER TABLE %s ENABLE ALWAYS TRIGGER %s;"
+		"ALTER TABLE %s ENABLE ALWAYS TRIGGER %s",
+		SL_CAPTURE_TRIGGER, table, SL_TRUNCATE_TRIGGER, table, table, SL_CAPTURE_TRIGGER,
+		table, SL_TRUNCATE_TRIGGER));
+}
+
+/* Takes the next seq for the baseline. */
+static int64
+take_baseline(void)
+{
+	SlCounters *counters = sl_counters();
+	struct timeval now;
+	int64		hlc;
+	int64		self;
+	SlGrowth	growth;
+
+	gettimeofday(&now, NULL);
+	hlc = ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
+	counters->floor = Max(hlc, counters->floor + 1);
+	sl_exec("SELECT site FROM syncline.self", 0, NULL, NULL, NULL);
+	self = sl_result_int64(0, 1);
+	growth = (SlGrowth) {self, counters->next_seq++, counters->position, counters->floor};
+	sl_leaf_add_growth(&growth);
+	return growth.seq;
+}
+
+/* Rows that were parked may meet rows of the same key: those count as written now. */
+static void
+capture_met_rows(uint32 number)
+{
+	uint64		count = sl_exec(psprintf("SELECT key FROM syncline.state_%u ORDER BY key", number),
+								0, NULL, NULL, NULL);
+	SlBytes    *keys = palloc((count + 1) * sizeof(SlBytes));
+	bool	   *exists = palloc0((count + 1) * sizeof(bool));
+	SlProbe		probe = {.table = number, .count = count, .keys = keys, .exists = exists};
+
+	for (uint64 i = 0; i < count; i++)
+		keys[i] = sl_result_bytes(i, 1, CurrentMemoryContext);
+	sl_advance();
+	sl_leaf_probe(&probe);
+	for (uint64 i = 0; i < count; i++)
+	{
+		if (exists[i])
+			sl_log_insert(number, keys[i]);
+	}
+	if (count > 0)
+	{
+		sl_advance();
+		sl_fold(false);
+	}
+}
+
+/* Registers the relation, or takes it up under the number of a parked table; returns the number. */
+static uint32
+register_table(Relation relation, const char *on_delete, bool *adopted)
+{
+	const char *name = RelationGetRelationName(relation);
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(name),
+	ObjectIdGetDatum(RelationGetRelid(relation)), CStringGetTextDatum(on_delete), (Datum) 0};
+	uint32		number;
+
+	*adopted = false;
+	if (sl_exec("SELECT number, relation FROM syncline.tbl WHERE name = $1", 1, types, values,
+				NULL) > 0)
+	{
+		if (sl_result_int64(0, 2) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_TABLE),
+					 errmsg("a table named \"%s\" in another schema is tracked already", name),
+					 errhint("Tables travel by name without schema; rename one of them.")));
+		*adopted = true;
+		number = sl_result_int64(0, 1);
+		check_parked_key(relation, number);
+	}
+	else
+	{
+		sl_exec("UPDATE syncline.self SET next_table = next_table + 1 RETURNING next_table - 1",
+				0, NULL, NULL, NULL);
+		number = sl_result_int64(0, 1);
+		sl_exec(psprintf("INSERT INTO syncline.tbl (number, name, present) VALUES (%u, $1, false)",
+						 number), 1, types, values, NULL);
+		sl_create_state_table(number);
+	}
+	values[3] = Int64GetDatum(take_baseline());
+	sl_exec(psprintf("UPDATE syncline.tbl SET relation = $2::regclass, present = true,"
+					 " on_delete = $3, baseline_seq = $4, tracked_since = now(),"
+					 " baseline_site = (SELECT site FROM syncline.self) WHERE number = %u",
+					 number), lengthof(types), types, values, NULL);
+	add_columns(relation, number);
+	return number;
+}
+
+/* {"table": ..., "key": [...], "columns": [...], "already": ...}. SPI must be connected. */
+static Datum
+describe(uint32 number, bool already, bool adopted, MemoryContext context)
+{
+	static const Oid types[] = {INT4OID, BOOLOID, BOOLOID};
+	const Datum values[] = {Int32GetDatum(number), BoolGetDatum(already), BoolGetDatum(adopted)};
+	bool		isnull;
+	Datum		datum;
+	MemoryContext old;
+
+	sl_exec("SELECT jsonb_build_object('table', t.name, 'already', $2,"
+			" 'key', (SELECT jsonb_agg(name ORDER BY key_position) FROM syncline.col"
+			"   WHERE tbl = $1 AND key_position IS NOT NULL),"
+			" 'columns', (SELECT jsonb_agg(name ORDER BY number) FROM syncline.col"
+			"   WHERE tbl = $1 AND present))"
+			" || CASE WHEN $3 THEN '{\"adopted\": true}' ELSE '{}' END::jsonb"
+			" FROM syncline.tbl t WHERE number = $1", lengthof(types), types, values, NULL);
+	datum = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	old = MemoryContextSwitchTo(context);
+	datum = PointerGetDatum(PG_DETOAST_DATUM_COPY(datum));
+	MemoryContextSwitchTo(old);
+	return datum;
+}
+
+static Relation
+open_owned(const char *name, LOCKMODE lock)
+{
+	Relation	relation = relation_open(sl_find_relation(name), lock);
+
+	if (!sl_owns_table(RelationGetRelid(relation), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(relation->rd_rel->relkind),
+					   RelationGetRelationName(relation));
+	return relation;
+}
+
+Datum
+sl_sync_enable(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *on_delete = read_options(PG_GETARG_JSONB_P(1));
+	MemoryContext context = CurrentMemoryContext;
+	Relation	relation;
+	SlTable    *table;
+	bool		adopted = false;
+	bool		already;
+	uint32		number;
+	Oid			relid;
+	char	   *qualified;
+	Datum		result;
+
+	/* say what is wrong with the table before anything is locked or written */
+	relation = open_owned(name, AccessShareLock);
+	sl_refuse_untrackable(relation);
+	relation_close(relation, NoLock);
+
+	sl_merge_begin("sync_enable");
+	relation = open_owned(name, ShareRowExclusiveLock);
+	sl_refuse_untrackable(relation);
+	SPI_connect();
+	relid = RelationGetRelid(relation);
+	qualified = qualified_name(relation);
+	table = sl_table_by_relid(relid);
+	already = table != NULL;
+	number = already ? table->number : register_table(relation, on_delete, &adopted);
+	relation_close(relation, NoLock);
+	if (!already)
+	{
+		create_triggers(qualified);
+		sl_tables_forget();
+		CacheInvalidateRelcacheByRelid(relid);
+		if (adopted)
+			capture_met_rows(number);
+	}
+	result = describe(number, already, adopted, context);
+	SPI_finish();
+	sl_merge_end();
+	if (adopted)
+		sl_retry_held();
+	PG_RETURN_DATUM(result);
+}
+
+/* ---- sync_disable ---------------------------------------------------------------------------- */
+
+void
+sl_untrack(uint32 number)
+{
+	static const Oid types[] = {INT4OID};
+	const Datum values[] = {Int32GetDatum(number)};
+
+	sl_exec("DELETE FROM syncline.log WHERE tbl = $1", 1, types, values, NULL);
+	sl_exec("DELETE FROM syncline.conflict WHERE tbl = $1", 1, types, values, NULL);
+	sl_exec("DELETE FROM syncline.col WHERE tbl = $1", 1, types, values, NULL);
+	sl_exec("DELETE FROM syncline.tbl WHERE number = $1", 1, types, values, NULL);
+	sl_exec_ddl(psprintf("DROP TABLE IF EXISTS syncline.state_%u", number));
+	sl_tables_forget();
+}
+
+static void
+not_tracked(const char *name)
+{
+	char	   *near = nearest(name, "SELECT name FROM syncline.tbl WHERE present");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is not a tracked table", name),
+			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
+}
+
+Datum
+sl_sync_disable(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Relation	relation;
+	SlTable    *table;
+	uint32		number;
+	char	   *qualified;
+	StringInfoData json;
+
+	relation = open_owned(name, AccessShareLock);
+	table = sl_table_by_relid(RelationGetRelid(relation));
+	if (table == NULL)
+		not_tracked(name);
+	relation_close(relation, NoLock);
+
+	sl_merge_begin("sync_disable");
+	relation = open_owned(name, AccessExclusiveLock);
+	table = sl_table_by_relid(RelationGetRelid(relation));
+	if (table == NULL)
+		not_tracked(name);
+	number = table->number;
+	qualified = qualified_name(relation);
+	initStringInfo(&json);
+	appendStringInfoString(&json, "{\"table\": ");
+	escape_json(&json, RelationGetRelationName(relation));
+	appendStringInfoString(&json, "}");
+	relation_close(relation, NoLock);
+	SPI_connect();
+	sl_exec_ddl(psprintf("DROP TRIGGER IF EXISTS %s ON %s; DROP TRIGGER IF EXISTS %s ON %s",
+						 SL_CAPTURE_TRIGGER, qualified, SL_TRUNCATE_TRIGGER, qualified));
+	sl_untrack(number);
+	SPI_finish();
+	sl_merge_end();
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}

@@ -1,0 +1,370 @@
+/*
+ * sl_fold.c: what the fold reads: the log as a sorted stream, and which base rows exist.
+ *
+ * Everything is read under the active snapshot. Taking an entry out of the log and reading the row it
+ * is about under one snapshot is what makes a fold exact: what commits later is in the next fold.
+ */
+#include "sl_host.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_operator_d.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_locale.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
+#include "utils/typcache.h"
+
+/* Columns of syncline.log. */
+enum
+{
+	LOG_MASK = 1, LOG_CLOCK, LOG_LSN, LOG_TBL, LOG_OP, LOG_KEY, LOG_IMAGE
+};
+
+typedef struct LogStream
+{
+	Tuplesortstate *sort;
+	TupleTableSlot *slot;
+	MemoryContext context;		/* of all of this */
+	MemoryContext batch;		/* of the entries handed out */
+} LogStream;
+
+/* ---- the log --------------------------------------------------------------------------------- */
+
+static Oid
+less_than(Oid type)
+{
+	return lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr;
+}
+
+/* Sorts by table, key, place in the WAL, clock. */
+static Tuplesortstate *
+begin_sort(TupleDesc desc)
+{
+	AttrNumber	columns[] = {LOG_TBL, LOG_KEY, LOG_LSN, LOG_CLOCK};
+	Oid			operators[lengthof(columns)];
+	Oid			collations[lengthof(columns)] = {InvalidOid};
+	bool		nulls_first[lengthof(columns)] = {false};
+
+	for (int i = 0; i < lengthof(columns); i++)
+		operators[i] = less_than(TupleDescAttr(desc, columns[i] - 1)->atttypid);
+	return tuplesort_begin_heap(desc, lengthof(columns), columns, operators, collations,
+								nulls_first, work_mem, NULL, TUPLESORT_NONE);
+}
+
+/* Moves every visible entry from the log into the sort. */
+static void
+consume(SlLog *log, LogStream *stream, Relation relation)
+{
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		HeapTuple	tuple = ((HeapTupleTableSlot *) slot)->tuple;
+
+		CHECK_FOR_INTERRUPTS();
+		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+			log->own_entries = true;
+		if (stream->sort == NULL)
+			stream->sort = begin_sort(RelationGetDescr(relation));
+		tuplesort_puttupleslot(stream->sort, slot);
+		simple_heap_delete(relation, &slot->tts_tid);
+		log->entry_count++;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+sl_leaf_log_open(void *argument)
+{
+	SlLog	   *log = argument;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "syncline log",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LogStream  *stream = palloc0(sizeof(LogStream));
+	Relation	relation;
+
+	log->entry_count = 0;
+	log->own_entries = false;
+	log->stream = stream;
+	stream->context = context;
+	stream->batch = AllocSetContextCreate(context, "syncline log batch", ALLOCSET_DEFAULT_SIZES);
+	sl_advance();
+	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	consume(log, stream, relation);
+	if (stream->sort != NULL)
+	{
+		tuplesort_performsort(stream->sort);
+		stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
+												&TTSOpsMinimalTuple);
+	}
+	table_close(relation, NoLock);
+	MemoryContextSwitchTo(old);
+}
+
+static SlBytes
+copy_bytea(TupleTableSlot *slot, int column)
+{
+	bytea	   *bytes;
+	size_t		size;
+	char	   *copy;
+
+	if (slot->tts_isnull[column - 1])
+		return (SlBytes) {NULL, 0};
+	bytes = DatumGetByteaPP(slot->tts_values[column - 1]);
+	size = VARSIZE_ANY_EXHDR(bytes);
+	copy = palloc(size + 1);
+	memcpy(copy, VARDATA_ANY(bytes), size);
+	return (SlBytes) {copy, size};
+}
+
+void
+sl_leaf_log_next(void *argument)
+{
+	SlLog	   *log = argument;
+	LogStream  *stream = log->stream;
+	TupleTableSlot *slot = stream->slot;
+	MemoryContext old;
+	SlLogEntry *entries;
+
+	log->count = 0;
+	if (stream->sort == NULL)
+		return;
+	MemoryContextReset(stream->batch);
+	old = MemoryContextSwitchTo(stream->batch);
+	entries = palloc(log->count_max * sizeof(SlLogEntry));
+	while (log->count < log->count_max &&
+		   tuplesort_gettupleslot(stream->sort, true, false, slot, NULL))
+	{
+		SlLogEntry *entry = &entries[log->count++];
+
+		slot_getallattrs(slot);
+		entry->table = DatumGetInt32(slot->tts_values[LOG_TBL - 1]);
+		entry->op = DatumGetInt16(slot->tts_values[LOG_OP - 1]);
+		entry->mask = DatumGetInt64(slot->tts_values[LOG_MASK - 1]);
+		entry->clock = DatumGetInt64(slot->tts_values[LOG_CLOCK - 1]);
+		entry->key = copy_bytea(slot, LOG_KEY);
+		entry->image = copy_bytea(slot, LOG_IMAGE);
+	}
+	log->entries = entries;
+	MemoryContextSwitchTo(old);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+sl_leaf_log_close(void *argument)
+{
+	SlLog	   *log = argument;
+	LogStream  *stream = log->stream;
+
+	if (stream->slot != NULL)
+		ExecDropSingleTupleTableSlot(stream->slot);
+	if (stream->sort != NULL)
+		tuplesort_end(stream->sort);
+	MemoryContextDelete(stream->context);
+	log->stream = NULL;
+}
+
+/* ---- base rows ------------------------------------------------------------------------------- */
+
+/* Does equality by the index mean equal bytes of the key, whatever the values? */
+static bool
+equality_is_exact(SlType *type)
+{
+	switch (type->conversion)
+	{
+		case SL_CONV_BOOL:
+		case SL_CONV_INT2:
+		case SL_CONV_INT4:
+		case SL_CONV_INT8:
+		case SL_CONV_BYTEA:
+		case SL_CONV_UUID:
+			return true;
+		case SL_CONV_TEXT:
+			return type->base != BPCHAROID && (!OidIsValid(type->collation) ||
+											   get_collation_isdeterministic(type->collation));
+		default:
+			return false;
+	}
+}
+
+typedef struct KeyProbe
+{
+	SlTable    *table;
+	Relation	relation;
+	Relation	index;
+	int			key_count;
+	int			position[INDEX_MAX_KEYS];	/* by index column: in the key */
+	ScanKeyData scan_keys[INDEX_MAX_KEYS];
+	bool		exact;
+	TupleTableSlot *slot;
+} KeyProbe;
+
+static void
+begin_probe(KeyProbe *probe, SlTable *table)
+{
+	memset(probe, 0, sizeof(*probe));
+	probe->table = table;
+	probe->relation = table_open(table->relid, AccessShareLock);
+	probe->index = index_open(table->key_index, AccessShareLock);
+	probe->key_count = IndexRelationGetNumberOfKeyAttributes(probe->index);
+	probe->exact = true;
+	if (probe->key_count != table->key_count)
+		elog(ERROR, "syncline: the primary key of table %u is not the registered one",
+			 table->number);
+	for (int i = 0; i < probe->key_count; i++)
+	{
+		AttrNumber	attnum = probe->index->rd_index->indkey.values[i];
+		Oid			family = probe->index->rd_opfamily[i];
+		Oid			input = probe->index->rd_opcintype[i];
+		Oid			operator = get_opfamily_member(family, input, input, BTEqualStrategyNumber);
+
+		if (!OidIsValid(operator))
+			elog(ERROR, "missing operator = of operator family %u", family);
+		probe->position[i] = -1;
+		for (int k = 0; k < table->key_count; k++)
+		{
+			if (table->key_attnums[k] == attnum)
+				probe->position[i] = k;
+		}
+		if (probe->position[i] < 0)
+			elog(ERROR, "syncline: the primary key of table %u is not the registered one",
+				 table->number);
+		ScanKeyEntryInitialize(&probe->scan_keys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   probe->index->rd_indcollation[i], get_opcode(operator), (Datum) 0);
+		probe->exact = probe->exact && equality_is_exact(&table->types[attnum - 1]);
+	}
+	probe->slot = table_slot_create(probe->relation, NULL);
+}
+
+static void
+end_probe(KeyProbe *probe)
+{
+	ExecDropSingleTupleTableSlot(probe->slot);
+	index_close(probe->index, AccessShareLock);
+	table_close(probe->relation, AccessShareLock);
+}
+
+/* Sets the arguments of the scan keys; false: the key does not decode. */
+static bool
+set_key(KeyProbe *probe, SlBytes key)
+{
+	SlValue		values[INDEX_MAX_KEYS];
+	SlTable    *table = probe->table;
+
+	if (slb_decode_key(key, values, INDEX_MAX_KEYS) != table->key_count)
+		return false;
+	for (int i = 0; i < probe->key_count; i++)
+	{
+		int			k = probe->position[i];
+		bool		isnull;
+		Datum		datum = sl_to_datum(&table->types[table->key_attnums[k] - 1], &values[k],
+										&isnull);
+
+		if (isnull)
+			return false;
+		probe->scan_keys[i].sk_argument = datum;
+	}
+	return true;
+}
+
+/* Is the row in the slot the one with this key, byte by byte? */
+static bool
+is_row_of(KeyProbe *probe, SlBytes key)
+{
+	SlTable    *table = probe->table;
+	SlValue		values[INDEX_MAX_KEYS];
+	SlBytes		encoded;
+
+	if (probe->exact)
+		return true;
+	for (int k = 0; k < table->key_count; k++)
+	{
+		int16		attnum = table->key_attnums[k];
+		bool		isnull;
+		Datum		datum = slot_getattr(probe->slot, attnum, &isnull);
+
+		if (isnull)
+			return false;
+		sl_to_value(&table->types[attnum - 1], datum, &values[k]);
+	}
+	encoded = slb_encode_key(values, table->key_count);
+	return encoded.size == key.size && memcmp(encoded.data, key.data, key.size) == 0;
+}
+
+/* Reads the row in the slot; bytes are copied into the current context. */
+static void
+read_row(KeyProbe *probe, SlValue *values, uint32 column_count)
+{
+	SlTable    *table = probe->table;
+
+	memset(values, 0, column_count * sizeof(SlValue));
+	slot_getallattrs(probe->slot);
+	for (int i = 0; i < table->natts; i++)
+	{
+		int32		column = table->column_of[i];
+		SlValue    *value;
+
+		if (column < 0 || (uint32) column >= column_count)
+			continue;
+		value = &values[column];
+		if (probe->slot->tts_isnull[i])
+		{
+			value->kind = SL_NULL;
+			continue;
+		}
+		sl_to_value(&table->types[i], probe->slot->tts_values[i], value);
+		if (value->kind == SL_TEXT || value->kind == SL_BLOB)
+		{
+			char	   *copy = palloc(value->size + 1);
+
+			memcpy(copy, value->u.data, value->size);
+			value->u.data = copy;
+		}
+	}
+}
+
+void
+sl_leaf_probe(void *argument)
+{
+	SlProbe    *out = argument;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext row = AllocSetContextCreate(caller, "syncline probe", ALLOCSET_DEFAULT_SIZES);
+	SlTable    *table = sl_table_by_number(out->table);
+	KeyProbe	probe;
+	IndexScanDesc scan;
+
+	memset(out->exists, 0, out->count * sizeof(bool));
+	if (!OidIsValid(table->relid))
+		return;
+	sl_advance();
+	begin_probe(&probe, table);
+	scan = sl_index_beginscan(probe.relation, probe.index, GetActiveSnapshot(), probe.key_count);
+	for (uint32 i = 0; i < out->count; i++)
+	{
+		MemoryContextSwitchTo(row);
+		MemoryContextReset(row);
+		if (!set_key(&probe, out->keys[i]))
+			continue;
+		index_rescan(scan, probe.scan_keys, probe.key_count, NULL, 0);
+		while (!out->exists[i] && index_getnext_slot(scan, ForwardScanDirection, probe.slot))
+			out->exists[i] = is_row_of(&probe, out->keys[i]);
+		MemoryContextSwitchTo(caller);
+		if (out->exists[i] && out->values != NULL && out->values[i] != NULL)
+			read_row(&probe, out->values[i], out->column_count);
+	}
+	MemoryContextSwitchTo(caller);
+	index_endscan(scan);
+	end_probe(&probe);
+	MemoryContextDelete(row);
+}

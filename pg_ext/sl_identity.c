@@ -1,0 +1,168 @@
+/*
+ * sl_identity.c: which incarnation of which database this is.
+ *
+ * A site id must never be used by two databases. The counter row therefore carries witnesses of where
+ * it was made: the server's system identifier, the database's oid, and the inode of its PG_VERSION
+ * file. A restored dump has none (sl_restored_self), a TEMPLATE copy has another oid, a file copy or a
+ * base backup another inode. Whoever finds them wrong takes a new id and keeps the old one as the
+ * predecessor, whose changes up to now are known here. This only finds a copy soon; that every vector
+ * carries a witness of our own changes finds it for certain (see sl_leaf_recognise).
+ */
+#include "sl_host.h"
+
+#include <sys/stat.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+typedef struct Witness
+{
+	int64		system_identifier;
+	int64		database_oid;
+	int64		file_inode;
+} Witness;
+
+static void
+current_witness(Witness *witness)
+{
+	char		path[MAXPGPATH];
+	struct stat file;
+
+	witness->system_identifier = (int64) GetSystemIdentifier();
+	witness->database_oid = MyDatabaseId;
+	snprintf(path, sizeof(path), "%s/PG_VERSION", DatabasePath);
+	witness->file_inode = stat(path, &file) == 0 ? (int64) file.st_ino : 0;
+}
+
+static Datum
+new_id(void)
+{
+	char		id[16];
+
+	if (!pg_strong_random(id, sizeof(id)))
+		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("no random numbers available")));
+	return PointerGetDatum(cstring_to_text_with_len(id, sizeof(id)));
+}
+
+static void
+write_witness(void)
+{
+	static const Oid types[] = {INT8OID, INT8OID, INT8OID};
+	Witness		witness;
+	Datum		values[3];
+
+	current_witness(&witness);
+	values[0] = Int64GetDatum(witness.system_identifier);
+	values[1] = Int64GetDatum(witness.database_oid);
+	values[2] = Int64GetDatum(witness.file_inode);
+	sl_exec("UPDATE syncline.self SET system_identifier = $1, database_oid = $2, file_inode = $3",
+			3, types, values, NULL);
+}
+
+/* Makes the counter row of a database that has none. */
+static void
+create_self(void)
+{
+	static const Oid types[] = {BYTEAOID, TEXTOID};
+	const Datum values[] = {new_id(), CStringGetTextDatum(get_database_name(MyDatabaseId))};
+
+	sl_exec("LOCK TABLE syncline.self IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
+	if (sl_exec("SELECT FROM syncline.self", 0, NULL, NULL, NULL) > 0)
+		return;					/* another session was faster */
+	sl_exec("WITH added AS (INSERT INTO syncline.site (n, id)"
+			"  SELECT coalesce(max(n) + 1, 0), $1 FROM syncline.site RETURNING n)"
+			" INSERT INTO syncline.self (site, name) SELECT n, $2 FROM added",
+			2, types, values, NULL);
+	write_witness();
+}
+
+/* Attribute numbers mean nothing in a restored dump: finds them again by name. */
+static void
+renumber_attributes(void)
+{
+	sl_exec("UPDATE syncline.tbl t SET present = false, relation = NULL WHERE relation IS NOT NULL"
+			" AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.relation)",
+			0, NULL, NULL, NULL);
+	sl_exec("UPDATE syncline.col c SET attnum = a.attnum FROM syncline.tbl t, pg_attribute a"
+			" WHERE t.number = c.tbl AND a.attrelid = t.relation AND a.attname = c.name"
+			" AND a.attnum > 0 AND NOT a.attisdropped AND c.present"
+			" AND c.attnum IS DISTINCT FROM a.attnum",
+			0, NULL, NULL, NULL);
+	sl_tables_forget();
+}
+
+void
+sl_new_identity(void)
+{
+	static const Oid types[] = {BYTEAOID};
+	const Datum values[] = {new_id()};
+
+	sl_exec("SELECT FROM syncline.self FOR UPDATE", 0, NULL, NULL, NULL);
+	sl_exec("INSERT INTO syncline.vector AS v (site, seq, hlc)"
+			" SELECT s.site, s.next_seq - 1, coalesce(m.hlc, 0) FROM syncline.self s"
+			" LEFT JOIN syncline.mark m ON m.seq = s.next_seq - 1 WHERE s.next_seq > 1"
+			" ON CONFLICT (site) DO UPDATE SET seq = excluded.seq, hlc = excluded.hlc",
+			0, NULL, NULL, NULL);
+	sl_exec("DELETE FROM syncline.mark", 0, NULL, NULL, NULL);
+	/* the new id's numbers start anew: nothing is said about those of the old one */
+	sl_exec("WITH added AS (INSERT INTO syncline.site (n, id)"
+			"  SELECT max(n) + 1, $1 FROM syncline.site RETURNING n)"
+			" UPDATE syncline.self SET predecessor = site, site = added.n, next_seq = 1 FROM added",
+			1, types, values, NULL);
+	write_witness();
+	renumber_attributes();
+}
+
+/* Does the counter row name this database? */
+static bool
+witness_fits(void)
+{
+	Witness		witness;
+
+	current_witness(&witness);
+	return sl_result_int64(0, 1) == witness.system_identifier &&
+		sl_result_int64(0, 2) == witness.database_oid &&
+		sl_result_int64(0, 3) == witness.file_inode;
+}
+
+void
+sl_site_ensure(void)
+{
+	const char *read = "SELECT system_identifier, database_oid, file_inode FROM syncline.self";
+
+	SPI_connect();
+	if (sl_exec(read, 0, NULL, NULL, NULL) == 0 || !witness_fits())
+	{
+		/* a reader cannot settle it; what it says is what is stored */
+		if (!RecoveryInProgress() && !XactReadOnly)
+		{
+			if (SPI_processed == 0)
+				create_self();
+			else
+			{
+				sl_exec("LOCK TABLE syncline.self IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
+				if (sl_exec(read, 0, NULL, NULL, NULL) == 1 && !witness_fits())
+					sl_new_identity();
+			}
+		}
+	}
+	SPI_finish();
+}
+
+bool
+sl_site_is_settled(void)
+{
+	bool		settled;
+
+	SPI_connect();
+	settled = sl_exec("SELECT system_identifier, database_oid, file_inode FROM syncline.self",
+					  0, NULL, NULL, NULL) == 1 && witness_fits();
+	SPI_finish();
+	return settled;
+}

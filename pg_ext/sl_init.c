@@ -1,0 +1,50 @@
+/*
+ * sl_init.c: loading the module, and the callbacks that end its short-lived state.
+ */
+#include "sl_host.h"
+
+#include "access/xact.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+
+PG_MODULE_MAGIC;
+
+bool		sl_capture_off = false;
+
+PGDLLEXPORT void _PG_init(void);
+
+static void
+transaction_callback(XactEvent event, void *unused)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PREPARE:
+			sl_capture_off = false;
+			sl_merge_forget();
+			sl_guard_forget();
+			sl_tables_release();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subtransaction_callback(SubXactEvent event, SubTransactionId current, SubTransactionId parent,
+						void *unused)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		sl_merge_abort(current);
+}
+
+void
+_PG_init(void)
+{
+	RegisterXactCallback(transaction_callback, NULL);
+	RegisterSubXactCallback(subtransaction_callback, NULL);
+	CacheRegisterRelcacheCallback(sl_registry_relcache_callback, (Datum) 0);
+}

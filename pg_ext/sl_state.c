@@ -1,0 +1,239 @@
+/*
+ * sl_state.c: row state, syncline.state_<n>: one row beside each user row that has any, keyed by
+ * encode_key. Only operations that hold the counter row write it, so nobody waits for anybody here.
+ */
+#include "sl_host.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "storage/bufmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Columns of syncline.state_<n>; see sl_create_state_table. */
+enum
+{
+	STATE_SEQ = 1, STATE_HLC, STATE_POS, STATE_CONTEXT, STATE_SITE, STATE_FLAGS, STATE_KEY,
+	STATE_CELLS
+};
+#define STATE_COLUMNS STATE_CELLS
+#define ROWS_PER_INSERT 500
+
+static uint64
+place_of(ItemPointer tid)
+{
+	return ((uint64) ItemPointerGetBlockNumber(tid) << 16) | ItemPointerGetOffsetNumber(tid);
+}
+
+static void
+tid_of(uint64 place, ItemPointer tid)
+{
+	ItemPointerSet(tid, (BlockNumber) (place >> 16), (OffsetNumber) (place & 0xffff));
+}
+
+static bytea *
+make_bytea(SlBytes bytes)
+{
+	bytea	   *result = palloc(bytes.size + VARHDRSZ);
+
+	SET_VARSIZE(result, bytes.size + VARHDRSZ);
+	memcpy(VARDATA(result), bytes.data, bytes.size);
+	return result;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void
+fill_row(TupleTableSlot *slot, SlStateRow *row)
+{
+	slot_getallattrs(slot);
+	row->seq = DatumGetInt64(slot->tts_values[STATE_SEQ - 1]);
+	row->hlc = DatumGetInt64(slot->tts_values[STATE_HLC - 1]);
+	row->pos = DatumGetInt64(slot->tts_values[STATE_POS - 1]);
+	row->context = slot->tts_isnull[STATE_CONTEXT - 1] ? 0 :
+		DatumGetInt64(slot->tts_values[STATE_CONTEXT - 1]);
+	row->site = DatumGetInt32(slot->tts_values[STATE_SITE - 1]);
+	row->flags = DatumGetInt32(slot->tts_values[STATE_FLAGS - 1]);
+	row->cells = (SlBytes) {NULL, 0};
+	if (!slot->tts_isnull[STATE_CELLS - 1])
+	{
+		bytea	   *cells = DatumGetByteaPP(slot->tts_values[STATE_CELLS - 1]);
+		size_t		size = VARSIZE_ANY_EXHDR(cells);
+		char	   *copy = palloc(size + 1);
+
+		memcpy(copy, VARDATA_ANY(cells), size);
+		row->cells = (SlBytes) {copy, size};
+	}
+	row->place = place_of(&slot->tts_tid);
+}
+
+void
+sl_leaf_state_read(void *argument)
+{
+	SlStateRead *read = argument;
+	SlTable    *table = sl_table_by_number(read->table);
+	Relation	relation = table_open(table->state_relid, AccessShareLock);
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+
+	for (uint32 i = 0; i < read->count; i++)
+		read->rows[i] = (SlStateRow) {.key = read->keys[i]};
+	if (RelationGetNumberOfBlocks(relation) == 0)
+	{
+		table_close(relation, AccessShareLock);
+		return;
+	}
+	sl_advance();
+	index = index_open(table->state_index, AccessShareLock);
+	slot = table_slot_create(relation, NULL);
+	scan = sl_index_beginscan(relation, index, GetActiveSnapshot(), 1);
+	for (uint32 i = 0; i < read->count; i++)
+	{
+		ScanKeyData key;
+		bytea	   *value = make_bytea(read->keys[i]);
+
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(value));
+		index_rescan(scan, &key, 1, NULL, 0);
+		if (index_getnext_slot(scan, ForwardScanDirection, slot))
+			fill_row(slot, &read->rows[i]);
+		pfree(value);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(relation, AccessShareLock);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void
+fill_slot(TupleTableSlot *slot, const SlStateRow *row)
+{
+	Datum	   *values = slot->tts_values;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, 0, STATE_COLUMNS * sizeof(bool));
+	values[STATE_SEQ - 1] = Int64GetDatum(row->seq);
+	values[STATE_HLC - 1] = Int64GetDatum(row->hlc);
+	values[STATE_POS - 1] = Int64GetDatum(row->pos);
+	values[STATE_CONTEXT - 1] = Int64GetDatum(row->context);
+	slot->tts_isnull[STATE_CONTEXT - 1] = row->context == 0;
+	values[STATE_SITE - 1] = Int32GetDatum(row->site);
+	values[STATE_FLAGS - 1] = Int32GetDatum(row->flags);
+	values[STATE_KEY - 1] = PointerGetDatum(make_bytea(row->key));
+	values[STATE_CELLS - 1] = (Datum) 0;
+	slot->tts_isnull[STATE_CELLS - 1] = row->cells.size == 0;
+	if (row->cells.size > 0)
+		values[STATE_CELLS - 1] = PointerGetDatum(make_bytea(row->cells));
+	ExecStoreVirtualTuple(slot);
+}
+
+/* What writing needs, for one call. */
+typedef struct Writer
+{
+	ResultRelInfo *target;
+	EState	   *estate;
+	TupleTableSlot *slots[ROWS_PER_INSERT];
+	BulkInsertState bulk;
+	MemoryContext context;		/* of all of this */
+	MemoryContext rows;			/* of the slots' values */
+	int			count;
+} Writer;
+
+static void
+flush_inserts(Writer *writer)
+{
+	Relation	relation = writer->target->ri_RelationDesc;
+
+	if (writer->count == 0)
+		return;
+	table_multi_insert(relation, writer->slots, writer->count, GetCurrentCommandId(true), 0,
+					   writer->bulk);
+	for (int i = 0; i < writer->count; i++)
+	{
+		sl_insert_index_tuples(writer->target, writer->slots[i], writer->estate, false);
+		ResetPerTupleExprContext(writer->estate);
+		ExecClearTuple(writer->slots[i]);
+	}
+	writer->count = 0;
+	MemoryContextReset(writer->rows);
+}
+
+static void
+insert_row(Writer *writer, const SlStateRow *row)
+{
+	TupleTableSlot **slot = &writer->slots[writer->count];
+
+	MemoryContextSwitchTo(writer->context);
+	if (*slot == NULL)
+		*slot = table_slot_create(writer->target->ri_RelationDesc, NULL);
+	MemoryContextSwitchTo(writer->rows);
+	fill_slot(*slot, row);
+	if (++writer->count == ROWS_PER_INSERT)
+		flush_inserts(writer);
+}
+
+static void
+update_row(Writer *writer, const SlStateRow *row, TupleTableSlot *slot)
+{
+	ItemPointerData tid;
+	bool		update_indexes;
+
+	MemoryContextSwitchTo(writer->rows);
+	fill_slot(slot, row);
+	tid_of(row->place, &tid);
+	sl_table_tuple_update(writer->target->ri_RelationDesc, &tid, slot, GetActiveSnapshot(),
+						  &update_indexes);
+	if (update_indexes)
+		sl_insert_index_tuples(writer->target, slot, writer->estate, true);
+	ResetPerTupleExprContext(writer->estate);
+	ExecClearTuple(slot);
+}
+
+void
+sl_leaf_state_write(void *argument)
+{
+	SlStateWrite *write = argument;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "syncline state", ALLOCSET_DEFAULT_SIZES);
+	SlTable    *table = sl_table_by_number(write->table);
+	Relation	relation = table_open(table->state_relid, RowExclusiveLock);
+	Writer	   *writer;
+	TupleTableSlot *slot;
+
+	MemoryContextSwitchTo(context);
+	writer = palloc0(sizeof(Writer));
+	writer->context = context;
+	writer->estate = CreateExecutorState();
+	writer->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->target, relation, 1, NULL, 0);
+	ExecOpenIndices(writer->target, false);
+	writer->bulk = GetBulkInsertState();
+	writer->rows = AllocSetContextCreate(context, "syncline state rows", ALLOCSET_DEFAULT_SIZES);
+	slot = table_slot_create(relation, NULL);
+	for (uint32 i = 0; i < write->count; i++)
+	{
+		if (write->rows[i].place == 0)
+			insert_row(writer, &write->rows[i]);
+		else
+			update_row(writer, &write->rows[i], slot);
+	}
+	MemoryContextSwitchTo(context);
+	flush_inserts(writer);
+	for (int i = 0; i < ROWS_PER_INSERT && writer->slots[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(writer->slots[i]);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeBulkInsertState(writer->bulk);
+	ExecCloseIndices(writer->target);
+	FreeExecutorState(writer->estate);
+	table_close(relation, NoLock);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}

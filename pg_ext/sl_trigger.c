@@ -1,0 +1,353 @@
+/*
+ * sl_trigger.c: capture.
+ *
+ * One AFTER row trigger, ENABLE ALWAYS, appends to syncline.log which row and which columns changed,
+ * when, and in which order. It writes no row that anyone else writes and the log has no index, so it
+ * never waits. Values are not logged: they stand in the table; only a deleted row's last image is.
+ *
+ * It trusts no argument: the table is found by oid in the registry, and the log by oid in schema
+ * "syncline". On a table that is not tracked it does nothing.
+ */
+#include "sl_host.h"
+
+#include <sys/time.h>
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+enum
+{
+	LOG_MASK = 1, LOG_CLOCK, LOG_LSN, LOG_TBL, LOG_OP, LOG_KEY, LOG_IMAGE
+};
+#define LOG_COLUMNS LOG_IMAGE
+
+enum
+{
+	OP_INSERT, OP_UPDATE, OP_DELETE
+};
+
+/* Masks of the core (syncline/fold.h). */
+#define MASK_ALL ((int64) -1)
+#define MASK_MANY (INT64CONST(1) << 62)
+#define MASK_COLUMNS 62
+
+PG_FUNCTION_INFO_V1(sl_capture);
+PG_FUNCTION_INFO_V1(sl_capture_truncate);
+PG_FUNCTION_INFO_V1(sl_restored_self);
+PG_FUNCTION_INFO_V1(sl_restored_log);
+
+/* Milliseconds of the Unix epoch, as the high bits of an hlc. */
+static int64
+clock_hlc(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
+}
+
+/* Core bytes as a bytea, in the current context. */
+static Datum
+make_bytea(SlBytes bytes)
+{
+	bytea	   *result;
+
+	if (bytes.data == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	result = palloc(bytes.size + VARHDRSZ);
+	SET_VARSIZE(result, bytes.size + VARHDRSZ);
+	memcpy(VARDATA(result), bytes.data, bytes.size);
+	return PointerGetDatum(result);
+}
+
+static Datum
+key_of(SlTable *table, TupleTableSlot *slot)
+{
+	SlValue		key[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < table->key_count; i++)
+	{
+		int16		attnum = table->key_attnums[i];
+		bool		isnull;
+		Datum		datum = slot_getattr(slot, attnum, &isnull);
+
+		if (isnull)
+			elog(ERROR, "syncline: null in the primary key of table %u", table->number);
+		sl_to_value(&table->types[attnum - 1], datum, &key[i]);
+	}
+	return make_bytea(slb_encode_key(key, table->key_count));
+}
+
+static Datum
+image_of(SlTable *table, TupleTableSlot *slot)
+{
+	SlValue    *values = palloc(table->natts * sizeof(SlValue));
+	uint32	   *columns = palloc(table->natts * sizeof(uint32));
+	uint32		count = 0;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < table->natts; i++)
+	{
+		if (table->column_of[i] < 0)
+			continue;
+		columns[count] = table->column_of[i];
+		if (slot->tts_isnull[i])
+			values[count].kind = SL_NULL;
+		else
+			sl_to_value(&table->types[i], slot->tts_values[i], &values[count]);
+		count++;
+	}
+	return make_bytea(slb_encode_image(values, columns, count));
+}
+
+static void
+append(Relation log, SlTable *table, int op, int64 mask, Datum key, Datum image)
+{
+	Datum		values[LOG_COLUMNS];
+	bool		nulls[LOG_COLUMNS] = {false};
+	HeapTuple	tuple;
+
+	values[LOG_MASK - 1] = Int64GetDatum(mask);
+	values[LOG_CLOCK - 1] = Int64GetDatum(clock_hlc());
+	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
+	values[LOG_LSN - 1] = Int64GetDatum((int64) XactLastRecEnd);
+	values[LOG_TBL - 1] = Int32GetDatum(table->number);
+	values[LOG_OP - 1] = Int16GetDatum(op);
+	values[LOG_KEY - 1] = key;
+	values[LOG_IMAGE - 1] = image;
+	nulls[LOG_IMAGE - 1] = op != OP_DELETE;
+	tuple = heap_form_tuple(RelationGetDescr(log), values, nulls);
+	heap_insert(log, tuple, GetCurrentCommandId(true), 0, NULL);
+	pfree(tuple);
+}
+
+/* Are both datums the same bytes? Cheap first: most columns of most updates are. */
+static bool
+same_datum(Form_pg_attribute attribute, Datum a, Datum b)
+{
+	if (attribute->attbyval)
+		return a == b;
+	if (attribute->attlen == -1)
+	{
+		struct varlena *left = (struct varlena *) DatumGetPointer(a);
+		struct varlena *right = (struct varlena *) DatumGetPointer(b);
+
+		if (VARSIZE_ANY(left) == VARSIZE_ANY(right) &&
+			memcmp(left, right, VARSIZE_ANY(left)) == 0)
+			return true;
+	}
+	return datum_image_eq(a, b, false, attribute->attlen);
+}
+
+/* Which columns differ. *key_changed: one of the primary key does. */
+static int64
+changed_mask(SlTable *table, TupleTableSlot *old, TupleTableSlot *new, bool *key_changed)
+{
+	TupleDesc	desc = old->tts_tupleDescriptor;
+	int64		mask = 0;
+	bool		unknown = false;
+
+	*key_changed = false;
+	slot_getallattrs(old);
+	slot_getallattrs(new);
+	for (int i = 0; i < table->natts; i++)
+	{
+		int32		column = table->column_of[i];
+
+		if (column == SL_IGNORED)
+			continue;
+		if (old->tts_isnull[i] ? new->tts_isnull[i] : !new->tts_isnull[i] &&
+			same_datum(TupleDescAttr(desc, i), old->tts_values[i], new->tts_values[i]))
+			continue;
+		if (column == SL_UNKNOWN)
+			unknown = true;
+		else
+			mask |= column < MASK_COLUMNS ? INT64CONST(1) << column : MASK_MANY;
+		for (int k = 0; k < table->key_count; k++)
+			*key_changed |= table->key_attnums[k] == i + 1;
+	}
+	return unknown ? MASK_ALL : mask;
+}
+
+static void
+capture_update(Relation log, SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	bool		key_changed;
+	int64		mask = changed_mask(table, old, new, &key_changed);
+
+	if (key_changed)
+	{
+		append(log, table, OP_DELETE, MASK_ALL, key_of(table, old), image_of(table, old));
+		append(log, table, OP_INSERT, MASK_ALL, key_of(table, new), (Datum) 0);
+	}
+	else if (mask != 0)
+		append(log, table, OP_UPDATE, mask, key_of(table, new), (Datum) 0);
+}
+
+Datum
+sl_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerEvent event;
+	SlTable    *table;
+	Relation	log;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("syncline.capture can only be called as a trigger")));
+	event = trigger->tg_event;
+	if (!TRIGGER_FIRED_AFTER(event) || !TRIGGER_FIRED_FOR_ROW(event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("syncline.capture must be an AFTER row trigger")));
+	if (sl_capture_off)
+		return PointerGetDatum(NULL);
+	table = sl_table_by_relid(RelationGetRelid(trigger->tg_relation));
+	if (table == NULL)
+		return PointerGetDatum(NULL);
+
+	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	if (TRIGGER_FIRED_BY_INSERT(event))
+		append(log, table, OP_INSERT, MASK_ALL, key_of(table, trigger->tg_trigslot), (Datum) 0);
+	else if (TRIGGER_FIRED_BY_UPDATE(event))
+		capture_update(log, table, trigger->tg_trigslot, trigger->tg_newslot);
+	else
+		append(log, table, OP_DELETE, MASK_ALL, key_of(table, trigger->tg_trigslot),
+			   image_of(table, trigger->tg_trigslot));
+	table_close(log, NoLock);
+	return PointerGetDatum(NULL);
+}
+
+/* Logs an entry for every row that there is now, also those an older snapshot cannot see. */
+static void
+log_all(Relation relation, SlTable *table, int op, int64 mask)
+{
+	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "syncline row",
+											  ALLOCSET_DEFAULT_SIZES);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TableScanDesc scan = table_beginscan(relation, snapshot, 0, NULL);
+	MemoryContext old = MemoryContextSwitchTo(row);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		append(log, table, op, mask, key_of(table, slot),
+			   op == OP_DELETE ? image_of(table, slot) : (Datum) 0);
+		MemoryContextReset(row);
+	}
+	MemoryContextSwitchTo(old);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	MemoryContextDelete(row);
+	table_close(log, NoLock);
+}
+
+/* BEFORE TRUNCATE: logs the delete, with its image, of every row. TRUNCATE has locked the table. */
+Datum
+sl_capture_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	SlTable    *table;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("syncline.capture_truncate must be a BEFORE TRUNCATE trigger")));
+	if (sl_capture_off)
+		return PointerGetDatum(NULL);
+	table = sl_table_by_relid(RelationGetRelid(trigger->tg_relation));
+	if (table != NULL)
+		log_all(trigger->tg_relation, table, OP_DELETE, MASK_ALL);
+	return PointerGetDatum(NULL);
+}
+
+/* ---- entries that no trigger writes ---------------------------------------------------------- */
+
+void
+sl_log_insert(uint32 number, SlBytes key)
+{
+	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
+
+	append(log, sl_table_by_number(number), OP_INSERT, MASK_ALL, make_bytea(key), (Datum) 0);
+	table_close(log, NoLock);
+}
+
+void
+sl_log_update_all(Relation relation, int64 mask)
+{
+	log_all(relation, sl_table_by_relid(RelationGetRelid(relation)), OP_UPDATE, mask);
+}
+
+/* ---- restored dumps -------------------------------------------------------------------------- */
+
+static HeapTuple
+restored_tuple(FunctionCallInfo fcinfo, TriggerData **trigger)
+{
+	*trigger = (TriggerData *) fcinfo->context;
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BY_INSERT((*trigger)->tg_event) ||
+		!TRIGGER_FIRED_BEFORE((*trigger)->tg_event))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function must be a BEFORE INSERT trigger")));
+	return (*trigger)->tg_trigtuple;
+}
+
+/* A counter row that came from elsewhere has no witnesses: the database takes a new id. */
+Datum
+sl_restored_self(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger;
+	HeapTuple	tuple = restored_tuple(fcinfo, &trigger);
+	static const char *const witnesses[] = {"system_identifier", "database_oid", "file_inode"};
+	int			columns[lengthof(witnesses)];
+	Datum		values[lengthof(witnesses)] = {0};
+	bool		nulls[lengthof(witnesses)];
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+
+	for (int w = 0; w < lengthof(witnesses); w++)
+	{
+		nulls[w] = true;
+		columns[w] = 0;
+		for (int i = 0; i < desc->natts; i++)
+		{
+			if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), witnesses[w]) == 0)
+				columns[w] = i + 1;
+		}
+		if (columns[w] == 0)
+			elog(ERROR, "syncline.self has no column %s", witnesses[w]);
+	}
+	tuple = heap_modify_tuple_by_cols(tuple, desc, lengthof(witnesses), columns, values, nulls);
+	return PointerGetDatum(tuple);
+}
+
+/*
+ * Log entries that came from elsewhere were written before all that this server writes, and keep
+ * their order among themselves: their WAL positions go below zero.
+ */
+Datum
+sl_restored_log(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger;
+	HeapTuple	tuple = restored_tuple(fcinfo, &trigger);
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			column = LOG_LSN;
+	bool		isnull;
+	int64		lsn = DatumGetInt64(heap_getattr(tuple, LOG_LSN, desc, &isnull));
+	const int64 shift = INT64CONST(1) << 62;
+	Datum		value = Int64GetDatum(lsn < 0 ? PG_INT64_MIN : lsn - shift);
+
+	/* entries restored twice without a fold between: all come first, in the order of their clocks */
+	isnull = false;
+	tuple = heap_modify_tuple_by_cols(tuple, desc, 1, &column, &value, &isnull);
+	return PointerGetDatum(tuple);
+}
