@@ -375,14 +375,12 @@ Status MemoryPort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   return {};
 }
 
-// The position after which relayed rows may have news: where knowledge of some site first grew
-// beyond `since`.
+// The position after which relayed rows may have news: the least at which any exchange began that
+// made knowledge grow beyond `since`. Exchanges overlap, so that is not always the first of them.
 uint64_t MemoryPort::scan_begin(const VersionVector& since) const {
   uint64_t begin = data_.relay.size();
-  std::set<SiteIndex> seen;
   for (const MemoryData::Growth& step : data_.growth) {
-    if (step.seq <= since.seq(step.site) || !seen.insert(step.site).second) continue;
-    begin = std::min(begin, step.begin);
+    if (step.seq > since.seq(step.site)) begin = std::min(begin, step.begin);
   }
   return begin;
 }

@@ -189,6 +189,11 @@ std::string Simulation::produce(size_t a, size_t b, const std::string& resume, E
   MemoryPort* sender = sites_[a].port.get();
   const Status status =
       sender->reading([&] { return export_chunk(sender, vector, options, resume, out); });
+  if (trace_) {
+    std::fprintf(stderr, "     export at %zu for %zu: chunk %llu, %llu rows%s\n", a, b,
+                 static_cast<unsigned long long>(out->number),
+                 static_cast<unsigned long long>(out->row_count), out->last ? ", last" : "");
+  }
   return status.ok() ? std::string() : problem("export", status);
 }
 

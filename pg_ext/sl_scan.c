@@ -1,0 +1,184 @@
+/*
+ * sl_scan.c: keys of rows that may have news for someone.
+ *
+ * Every row that is folded or applied gets a new position, so rows with news are those beyond the
+ * position at which the first thing unknown to the receiver came in; an index on the position finds
+ * them. Rows that were never written since their table is tracked have no state: they are found in
+ * the base table, for receivers that do not know the table's baseline.
+ */
+#include "sl_base.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+void
+sl_leaf_scan_begin(void *argument)
+{
+	SlScanBegin *begin = argument;
+	static const Oid types[] = {INT8ARRAYOID};
+	Datum	   *since = palloc(sizeof(Datum) * Max(1, begin->since_count));
+	Datum		values[1];
+
+	for (uint32 i = 0; i < begin->since_count; i++)
+		since[i] = Int64GetDatum(begin->since[i]);
+	values[0] = PointerGetDatum(construct_array(since, begin->since_count, INT8OID, 8,
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	/* an exchange that has not ended also brought rows, with more than is known of their sites */
+	sl_exec("SELECT least("
+			/* exchanges overlap: the first step beyond the vector is not always the earliest */
+			" (SELECT min(g.begin) FROM syncline.growth g WHERE g.seq > coalesce($1[g.site + 1], 0)),"
+			" (SELECT min(begin) FROM syncline.incoming),"
+			" (SELECT position FROM syncline.self))", 1, types, values, NULL);
+	begin->begin = sl_result_int64(0, 1);
+	SPI_finish();
+}
+
+typedef struct KeyStream
+{
+	MemoryContext context;
+	MemoryContext batch;
+	SlBase	   *base;
+	Relation	state;
+	Relation	pos_index;
+	AttrNumber	key_attnum;
+	TupleTableSlot *slot;		/* of state */
+	IndexScanDesc by_position;
+	TableScanDesc all_state;
+	TableScanDesc all_base;
+	SlBytes    *keys;
+} KeyStream;
+
+static void
+open_state(KeyStream *stream, const SlKeys *keys)
+{
+	SlTable    *table = sl_table_by_number(keys->number);
+	char		name[NAMEDATALEN];
+	ScanKeyData beyond;
+
+	stream->state = table_open(table->state_relid, AccessShareLock);
+	stream->key_attnum = get_attnum(table->state_relid, "key");
+	stream->slot = table_slot_create(stream->state, NULL);
+	if (keys->begin <= 0)
+	{
+		stream->all_state = table_beginscan(stream->state, GetActiveSnapshot(), 0, NULL);
+		return;
+	}
+	snprintf(name, sizeof(name), "state_%u_pos", keys->number);
+	stream->pos_index = index_open(sl_internal_relid(name), AccessShareLock);
+	ScanKeyInit(&beyond, 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(keys->begin));
+	stream->by_position = sl_index_beginscan(stream->state, stream->pos_index,
+											 GetActiveSnapshot(), 1);
+	index_rescan(stream->by_position, &beyond, 1, NULL, 0);
+}
+
+void
+sl_leaf_keys_open(void *argument)
+{
+	SlKeys	   *keys = argument;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "syncline keys",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	KeyStream  *stream = palloc0(sizeof(KeyStream));
+
+	stream->context = context;
+	stream->batch = AllocSetContextCreate(context, "syncline key batch", ALLOCSET_DEFAULT_SIZES);
+	stream->base = keys->base;
+	stream->keys = palloc(sizeof(SlBytes) * keys->count_max);
+	open_state(stream, keys);
+	if (stream->base != NULL)
+		stream->all_base = table_beginscan(stream->base->rel, GetActiveSnapshot(), 0, NULL);
+	keys->stream = stream;
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+next_state_key(KeyStream *stream, SlBytes *key)
+{
+	bool		isnull;
+	struct varlena *bytes;
+	char	   *copy;
+
+	if (stream->all_state != NULL
+		? !table_scan_getnextslot(stream->all_state, ForwardScanDirection, stream->slot)
+		: !index_getnext_slot(stream->by_position, ForwardScanDirection, stream->slot))
+		return false;
+	bytes = PG_DETOAST_DATUM_PACKED(slot_getattr(stream->slot, stream->key_attnum, &isnull));
+	key->size = VARSIZE_ANY_EXHDR(bytes);
+	copy = palloc(key->size + 1);
+	memcpy(copy, VARDATA_ANY(bytes), key->size);
+	key->data = copy;
+	return true;
+}
+
+static bool
+next_base_key(KeyStream *stream, SlBytes *key)
+{
+	if (!table_scan_getnextslot(stream->all_base, ForwardScanDirection, stream->base->slot))
+		return false;
+	*key = sl_slot_key(stream->base, stream->base->slot);
+	return true;
+}
+
+void
+sl_leaf_keys_next(void *argument)
+{
+	SlKeys	   *keys = argument;
+	KeyStream  *stream = keys->stream;
+	MemoryContext old;
+
+	MemoryContextReset(stream->batch);
+	old = MemoryContextSwitchTo(stream->batch);
+	keys->keys = stream->keys;
+	for (keys->count = 0; keys->count < keys->count_max;)
+	{
+		SlBytes    *key = &stream->keys[keys->count];
+
+		if (stream->slot != NULL)
+		{
+			if (next_state_key(stream, key))
+			{
+				keys->count++;
+				continue;
+			}
+			ExecDropSingleTupleTableSlot(stream->slot);
+			stream->slot = NULL;
+		}
+		if (stream->all_base == NULL || !next_base_key(stream, key))
+			break;
+		keys->count++;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+sl_leaf_keys_close(void *argument)
+{
+	SlKeys	   *keys = argument;
+	KeyStream  *stream = keys->stream;
+
+	if (stream->slot != NULL)
+		ExecDropSingleTupleTableSlot(stream->slot);
+	if (stream->all_state != NULL)
+		table_endscan(stream->all_state);
+	if (stream->by_position != NULL)
+		index_endscan(stream->by_position);
+	if (stream->pos_index != NULL)
+		index_close(stream->pos_index, NoLock);
+	table_close(stream->state, NoLock);
+	if (stream->all_base != NULL)
+	{
+		ExecClearTuple(stream->base->slot);
+		table_endscan(stream->all_base);
+	}
+	MemoryContextDelete(stream->context);
+}
