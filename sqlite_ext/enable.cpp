@@ -1,0 +1,293 @@
+// See enable.h.
+#include "sqlite_ext/enable.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include <nlohmann/json.hpp>
+
+#include "sqlite_ext/schema_check.h"
+#include "syncline/fold.h"
+
+namespace syncline {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string near(std::string_view name, const std::vector<std::string>& names) {
+  const std::string nearest = nearest_name(name, names);
+  return nearest.empty() ? std::string() : "did you mean \"" + nearest + "\"?";
+}
+
+Status refuse(const std::string& table, const std::string& why, const std::string& hint) {
+  return {StatusCode::refused, "\"" + table + "\" cannot be tracked: " + why, hint};
+}
+
+// Finds the table, or says why it cannot be tracked.
+Status find_trackable(sqlite3* db, std::string_view name, BaseTable* base) {
+  SYNCLINE_TRY(describe_table(db, name, base));
+  if (!base->exists) {
+    std::vector<std::string> names;
+    SYNCLINE_TRY(table_names(db, &names));
+    return {StatusCode::invalid_argument, "there is no table \"" + std::string(name) + "\"",
+            near(name, names)};
+  }
+  if (base->type != "table") {
+    const char* hint = base->type == "view" ? "track the tables that it reads"
+                                            : "track an ordinary table instead";
+    return refuse(base->name, "it is a " + base->type, hint);
+  }
+  if (base->key.empty()) {
+    return refuse(base->name, "it has no primary key",
+                  "rows of two databases are matched by primary key: declare one");
+  }
+  if (base->columns.size() > 2000) return refuse(base->name, "it has too many columns", "");
+  return {};
+}
+
+// Upper-cased words of SQL, to look for RAISE ( IGNORE ).
+bool raises_quietly(std::string sql) {
+  for (char& c : sql) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  std::erase_if(sql, [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; });
+  return sql.find("RAISE(IGNORE)") != std::string::npos ||
+         sql.find("RAISE(FAIL") != std::string::npos;
+}
+
+Status find_warnings(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
+  std::vector<UniqueIndex> indexes;
+  SYNCLINE_TRY(unique_indexes(db, base.name, &indexes));
+  for (const UniqueIndex& index : indexes) {
+    if (!index.expression) continue;
+    out->push_back("unique index \"" + index.name + "\" is on an expression: a row that REPLACE "
+                   "removes through it is not seen as deleted");
+  }
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "SELECT name,sql FROM main.sqlite_schema WHERE type='trigger' AND "
+                             "tbl_name=?1 ORDER BY name"));
+  s.bind(1, std::string_view(base.name));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) break;
+    if (!raises_quietly(s.text(1))) continue;
+    out->push_back("trigger \"" + s.text(0) + "\" uses RAISE(IGNORE) or RAISE(FAIL): in an AFTER "
+                   "trigger, changes may stay that capture did not see");
+  }
+  if (!base.nullable_key) return {};
+  std::string any_null;
+  for (const std::string& name : base.key) {
+    any_null += (any_null.empty() ? "" : " OR ") + quote_name(name) + " IS NULL";
+  }
+  int64_t found = 0;
+  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM main." + quote_name(base.name) + " WHERE " +
+                                     any_null + " LIMIT 1", 0, &found));
+  if (found != 0) {
+    out->push_back("rows with NULL in the primary key stay in this database: they have no "
+                   "identity that others could know");
+  }
+  return {};
+}
+
+Status add_columns(const BaseTable& base, TableInfo* table, TableExtra* extra) {
+  for (const BaseColumn& column : base.columns) {
+    if (find_column(table->columns, column.name) >= 0) continue;
+    ColumnInfo info;
+    info.name = column.name;
+    info.type = logical_type_of_declaration(column.declared);
+    info.kind = logical_kind(info.type);
+    table->columns.push_back(std::move(info));
+    extra->known_after.push_back(0);
+  }
+  return {};
+}
+
+// Turns a parked table into a present one. Its key must be the same.
+Status adopt(sqlite3* db, const BaseTable& base, TableInfo* table, TableExtra* extra) {
+  bool same = table->key.size() == base.key.size();
+  for (size_t i = 0; same && i < base.key.size(); ++i) {
+    same = table->columns[table->key[i]].name == base.key[i];
+  }
+  if (!same) {
+    return refuse(base.name, "rows of a table of this name came from a peer, and its primary key "
+                             "is another",
+                  "give both tables the same primary key");
+  }
+  for (ColumnInfo& column : table->columns) {
+    const BaseColumn* found = base.find(column.name);
+    if (found == nullptr) continue;
+    column.present = true;
+    column.type = logical_type_of_declaration(found->declared);
+    column.kind = logical_kind(column.type);
+  }
+  extra->adopting = true;
+  // Rows that stand here under the key of a waiting one were written without knowing it.
+  std::string keys, match;
+  for (size_t i = 0; i < base.key.size(); ++i) {
+    const std::string name = "b." + quote_name(base.key[i]);
+    keys += "," + name;
+    match += (i == 0 ? "" : " AND ") + name + "=s.k" + std::to_string(i + 1);
+  }
+  return execute(db, "INSERT INTO main.sync_log(t,ver,mask," + key_list(base.key.size()) +
+                         ") SELECT " + std::to_string(table->number) + "," + kClockSql + "," +
+                         std::to_string(kMaskAll) + keys + " FROM main.sync_state_" +
+                         std::to_string(table->number) + " s JOIN main." + quote_name(base.name) +
+                         " b ON " + match);
+}
+
+void describe(const TableInfo& table, EnableReport* report) {
+  report->table = table.name;
+  for (ColumnNumber n : table.key) report->key.push_back(table.columns[n].name);
+  for (const ColumnInfo& column : table.columns) {
+    if (column.present) report->columns.push_back(column.name);
+  }
+}
+
+}  // namespace
+
+Status enable_options_from_json(std::string_view json, EnableOptions* out) {
+  if (json.empty()) return {};
+  const Json parsed = Json::parse(json, nullptr, false);
+  if (!parsed.is_object()) {
+    return {StatusCode::invalid_argument, "options of sync_enable are not a JSON object",
+            "for example {\"on_delete\": \"update_wins\"}"};
+  }
+  for (const auto& [key, value] : parsed.items()) {
+    if (key != "on_delete") {
+      return {StatusCode::invalid_argument, "sync_enable has no option \"" + key + "\"",
+              near(key, {"on_delete"})};
+    }
+    const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::vector<std::string> names = {"update_wins", "delete_wins", "last_writer"};
+    const auto at = std::find(names.begin(), names.end(), name);
+    if (at == names.end()) {
+      return {StatusCode::invalid_argument, "on_delete cannot be \"" + name + "\"",
+              near(name, names)};
+    }
+    out->on_delete = static_cast<OnDelete>(at - names.begin());
+  }
+  return {};
+}
+
+std::string report_to_json(const EnableReport& report) {
+  Json out;
+  out["table"] = report.table;
+  if (!report.skipped.empty()) {
+    out["skipped"] = report.skipped;
+  } else {
+    out["key"] = report.key;
+    out["columns"] = report.columns;
+    out["already"] = report.already;
+    if (report.adopted) out["adopted"] = true;
+    if (!report.warnings.empty()) out["warnings"] = report.warnings;
+  }
+  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& options,
+                    Registry* registry, EnableReport* report) {
+  if (is_companion(name)) {
+    report->table = std::string(name);
+    report->skipped = "bookkeeping of SQLite or of Syncline";
+    return {};
+  }
+  BaseTable base;
+  SYNCLINE_TRY(find_trackable(db, name, &base));
+  SYNCLINE_TRY(find_warnings(db, base, &report->warnings));
+  int64_t at = find_table(registry->tables, base.name);
+  if (at >= 0 && registry->tables[static_cast<size_t>(at)].present) {
+    report->already = true;
+    describe(registry->tables[static_cast<size_t>(at)], report);
+    return {};
+  }
+  report->adopted = at >= 0;
+  if (at < 0) {
+    at = static_cast<int64_t>(registry->tables.size());
+    registry->tables.emplace_back();
+    registry->extras.emplace_back();
+    registry->tables.back().number = registry->next_table++;
+    SYNCLINE_TRY(save_meta(db, "next_table", Value::integer(registry->next_table)));
+  }
+  TableInfo& table = registry->tables[static_cast<size_t>(at)];
+  TableExtra& extra = registry->extras[static_cast<size_t>(at)];
+  table.name = base.name;
+  table.on_delete = options.on_delete;
+  if (report->adopted) SYNCLINE_TRY(adopt(db, base, &table, &extra));
+  table.present = true;
+  SYNCLINE_TRY(add_columns(base, &table, &extra));
+  if (!report->adopted) {
+    for (const std::string& part : base.key) {
+      table.key.push_back(static_cast<ColumnNumber>(find_column(table.columns, part)));
+    }
+  }
+  SYNCLINE_TRY(create_state(db, registry, table));
+  SYNCLINE_TRY(create_image(db, table));
+  table.baseline = Version();
+  table.baseline.site = registry->self();
+  SYNCLINE_TRY(append_marker(db, table.number, &table.baseline.seq));
+  SYNCLINE_TRY(query_text(db, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ','now')", &extra.enabled_at));
+  CapturePlan plan;
+  SYNCLINE_TRY(plan_capture(db, table, base, &plan));
+  SYNCLINE_TRY(make_triggers(db, plan));
+  describe(table, report);
+  SYNCLINE_TRY(rank_tables(db, registry));
+  for (size_t i = 0; i < registry->tables.size(); ++i) {
+    SYNCLINE_TRY(save_table(db, *registry, i));
+  }
+  return {};
+}
+
+Status unknown_table(const Registry& registry, std::string_view name) {
+  std::vector<std::string> names;
+  for (const TableInfo& table : registry.tables) {
+    if (table.present) names.push_back(table.name);
+  }
+  return {StatusCode::invalid_argument, "\"" + std::string(name) + "\" is not a tracked table",
+          near(name, names)};
+}
+
+Status disable_table(sqlite3* db, std::string_view name, Registry* registry, std::string* out) {
+  const int64_t at = find_table(registry->tables, name);
+  if (at < 0 || !registry->tables[static_cast<size_t>(at)].present) {
+    return unknown_table(*registry, name);
+  }
+  const TableInfo& table = registry->tables[static_cast<size_t>(at)];
+  *out = table.name;
+  SYNCLINE_TRY(drop_triggers(db, table.number));
+  Status dropped = delete_table(db, table.number);
+  if (dropped.code() == StatusCode::busy) {
+    return {StatusCode::refused, "sync_disable cannot drop tables while a statement reads",
+            "call it alone: SELECT sync_disable('" + *out + "')"};
+  }
+  SYNCLINE_TRY(dropped);
+  registry->tables.erase(registry->tables.begin() + at);
+  registry->extras.erase(registry->extras.begin() + at);
+  return {};
+}
+
+Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl,
+                   Registry* registry) {
+  const int64_t at = find_table(registry->tables, name);
+  if (at < 0 || !registry->tables[static_cast<size_t>(at)].present) {
+    return unknown_table(*registry, name);
+  }
+  TableInfo table = registry->tables[static_cast<size_t>(at)];
+  SYNCLINE_TRY(drop_triggers(db, table.number));
+  SYNCLINE_TRY(execute(db, ddl));
+  BaseTable base;
+  SYNCLINE_TRY(describe_table(db, table.name, &base));
+  if (!base.exists || base.key.empty()) {
+    return {StatusCode::refused, "after this, \"" + table.name + "\" would be no table with a "
+            "primary key any more", "rename or drop a tracked table without sync_alter"};
+  }
+  // With its triggers back before the check, the table is not taken for one that lost them.
+  for (ColumnInfo& column : table.columns) {
+    if (column.present && base.find(column.name) == nullptr) column.present = false;
+  }
+  CapturePlan plan;
+  SYNCLINE_TRY(plan_capture(db, table, base, &plan));
+  SYNCLINE_TRY(make_triggers(db, plan));
+  SchemaChanges changes;
+  return check_schema(db, true, registry, &changes);
+}
+
+}  // namespace syncline

@@ -1,0 +1,48 @@
+// Starting and stopping to track a table.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sqlite_ext/registry.h"
+
+namespace syncline {
+
+struct EnableOptions {
+  OnDelete on_delete = OnDelete::update_wins;
+};
+
+// Parses sync_enable's options: {"on_delete": "update_wins"|"delete_wins"|"last_writer"}. Errors:
+// invalid_argument, naming an unknown key or value and the nearest known one.
+Status enable_options_from_json(std::string_view json, EnableOptions* out);
+
+struct EnableReport {
+  std::string table;
+  std::string skipped;  // not empty: one of our own or SQLite's tables, nothing was done
+  bool already = false;
+  bool adopted = false;  // a peer's rows were waiting for this table
+  std::vector<std::string> key, columns;
+  std::vector<std::string> warnings;  // what capture cannot see here
+};
+std::string report_to_json(const EnableReport& report);
+
+// Tracks a table. Existing rows get one common baseline version: no row is read or written. A
+// table known from peers only is adopted. REQUIRES: a write transaction, a checked registry.
+// Errors: refused (view, virtual or temporary table, no primary key); invalid_argument (no such
+// table, with the nearest name).
+Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& options,
+                    Registry* registry, EnableReport* report);
+
+// Drops triggers and companions; the user's rows stay as they are. REQUIRES: as above, and that no
+// statement reads on this connection. Errors: invalid_argument if the table is not tracked.
+Status disable_table(sqlite3* db, std::string_view name, Registry* registry, std::string* table);
+
+// The error for a table that is not tracked: names it and the nearest one that is.
+Status unknown_table(const Registry& registry, std::string_view name);
+
+// Runs DDL that capture's triggers stand in the way of (ALTER TABLE ... DROP COLUMN), on one
+// tracked table: capture is dropped, the DDL runs, capture is restored. REQUIRES: as above.
+Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl, Registry* registry);
+
+}  // namespace syncline

@@ -1,0 +1,90 @@
+// See file_peer.h.
+#include "sqlite_ext/file_peer.h"
+
+#include <filesystem>
+
+#include "sqlite_ext/identity.h"
+#include "sqlite_ext/operation.h"
+
+namespace syncline {
+
+namespace {
+
+constexpr int kBusyTimeoutMs = 5000;
+
+bool is_uri(const std::string& text) { return text.compare(0, 5, "file:") == 0; }
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// Found by name, before anything is opened: closing a second descriptor of our own file would drop
+// this process's locks on it.
+bool same_file(sqlite3* local, const std::string& path) {
+  const char* name = sqlite3_db_filename(local, "main");
+  if (name == nullptr || name[0] == '\0') return false;
+  std::error_code error;
+  return std::filesystem::equivalent(name, path, error) && !error;
+}
+
+}  // namespace
+
+std::string path_of_uri(const std::string& text) {
+  if (!is_uri(text)) return text;
+  std::string rest = text.substr(5, text.find_first_of("?#") - 5);
+  if (rest.compare(0, 2, "//") == 0) {
+    const size_t slash = rest.find('/', 2);
+    rest = slash == std::string::npos ? std::string() : rest.substr(slash);
+  }
+  std::string out;
+  for (size_t i = 0; i < rest.size(); ++i) {
+    const int high = i + 2 < rest.size() ? hex_digit(rest[i + 1]) : -1;
+    const int low = i + 2 < rest.size() ? hex_digit(rest[i + 2]) : -1;
+    if (rest[i] == '%' && high >= 0 && low >= 0) {
+      out += static_cast<char>(high * 16 + low);
+      i += 2;
+    } else {
+      out += rest[i];
+    }
+  }
+  return out;
+}
+
+FilePeer::~FilePeer() { sqlite3_close_v2(db_); }
+
+Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms_max) {
+  const std::string file = path_of_uri(path);
+  std::error_code error;
+  if (file.empty() || file == ":memory:" || !std::filesystem::exists(file, error)) {
+    return {StatusCode::refused, "there is no database file \"" + path + "\"",
+            "check the path; a new peer needs the tables, and sync_enable on them"};
+  }
+  if (same_file(local, file)) {
+    return {StatusCode::refused, "\"" + path + "\" is this database itself",
+            "name another database"};
+  }
+  const int flags = SQLITE_OPEN_READWRITE | (is_uri(path) ? SQLITE_OPEN_URI : 0);
+  const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
+  const std::string label = "peer \"" + path + "\"";
+  if (rc != SQLITE_OK) return status_of(db_, rc, "opening " + label);
+  sqlite3_busy_timeout(db_, kBusyTimeoutMs);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_FKEY, enforces_foreign_keys(local) ? 1 : 0,
+                    nullptr);
+  Registry ours, theirs;
+  SYNCLINE_TRY(load_registry(local, &ours));
+  Status read = load_registry(db_, &theirs);
+  if (!read.ok()) return {read.code(), label + ": " + read.message(), read.hint()};
+  if (!theirs.exists) {
+    return {StatusCode::refused, label + " tracks no table yet",
+            "load the extension there and SELECT sync_enable('your_table')"};
+  }
+  if (ours.sites.id(ours.self()) == theirs.sites.id(theirs.self())) {
+    SYNCLINE_TRY(take_new_identity(local));
+  }
+  endpoint_ = std::make_unique<SqliteEndpoint>(db_, label, drift_ms_max);
+  return {};
+}
+
+}  // namespace syncline

@@ -1,0 +1,260 @@
+// See functions.h.
+#include "sqlite_ext/functions.h"
+
+#include <new>
+
+#include <nlohmann/json.hpp>
+
+#include "peers/postgres_url.h"
+#include "sqlite_ext/enable.h"
+#include "sqlite_ext/identity.h"
+#include "sqlite_ext/operation.h"
+#include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/sqlite_endpoint.h"
+#include "sqlite_ext/table_function.h"
+#include "syncline/version_vector.h"
+
+namespace syncline {
+
+std::string Call::bytes(int argument) const {
+  if (!given(argument)) return {};
+  sqlite3_value* value = values_[argument];
+  const void* data = sqlite3_value_type(value) == SQLITE_BLOB
+                         ? sqlite3_value_blob(value)
+                         : static_cast<const void*>(sqlite3_value_text(value));
+  const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
+  return size == 0 ? std::string() : std::string(static_cast<const char*>(data), size);
+}
+
+Status Call::text(int argument, const char* what, std::string* out) const {
+  *out = bytes(argument);
+  if (!out->empty() && out->find('\0') == std::string::npos) return {};
+  return {StatusCode::invalid_argument, std::string(what) + " is missing or NULL"};
+}
+
+void Call::give(std::string_view text) const { give_text(context_, text); }
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Status call_enable(Call* call) {
+  std::string name;
+  SYNCLINE_TRY(call->text(0, "the name of the table to track", &name));
+  EnableOptions options;
+  SYNCLINE_TRY(enable_options_from_json(call->bytes(1), &options));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_enable"));
+  EnableReport report;
+  SYNCLINE_TRY(enable_table(call->db(), name, options, &operation.registry(), &report));
+  if (report.adopted) SYNCLINE_TRY(operation.fold());
+  SYNCLINE_TRY(operation.commit());
+  call->give(report_to_json(report));
+  return {};
+}
+
+Status call_disable(Call* call) {
+  std::string name, table;
+  SYNCLINE_TRY(call->text(0, "the name of the table", &name));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_disable"));
+  SYNCLINE_TRY(disable_table(call->db(), name, &operation.registry(), &table));
+  SYNCLINE_TRY(operation.commit());
+  call->give(dump({{"table", table}, {"tracked", false}}));
+  return {};
+}
+
+Status call_alter(Call* call) {
+  std::string name, ddl;
+  SYNCLINE_TRY(call->text(0, "the name of the table to alter", &name));
+  SYNCLINE_TRY(call->text(1, "the ALTER TABLE statement", &ddl));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_alter"));
+  SYNCLINE_TRY(operation.fold());
+  SYNCLINE_TRY(alter_table(call->db(), name, ddl, &operation.registry()));
+  SYNCLINE_TRY(operation.commit());
+  call->give(dump({{"table", name}, {"altered", true}}));
+  return {};
+}
+
+// Loads the registry, and makes one if the database has none.
+Status ensure_registry(sqlite3* db, const char* what, Registry* out) {
+  SYNCLINE_TRY(load_registry(db, out));
+  if (out->exists) return {};
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(db, what));
+  *out = operation.registry();
+  return operation.commit();
+}
+
+Status call_site_id(Call* call) {
+  Registry registry;
+  SYNCLINE_TRY(ensure_registry(call->db(), "sync_site_id", &registry));
+  call->give(to_hex(registry.sites.id(registry.self())));
+  return {};
+}
+
+Status call_site_name(Call* call) {
+  if (!call->given(0)) {
+    Registry registry;
+    SYNCLINE_TRY(load_registry(call->db(), &registry));
+    call->give(registry.name);
+    return {};
+  }
+  std::string name;
+  SYNCLINE_TRY(call->text(0, "the name of this site", &name));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_site_name"));
+  SYNCLINE_TRY(save_meta(call->db(), "name", Value::text(name)));
+  SYNCLINE_TRY(operation.commit());
+  call->give(name);
+  return {};
+}
+
+Status call_version_vector(Call* call) {
+  sqlite3* db = call->db();
+  if (sqlite3_get_autocommit(db) == 0 && sqlite3_txn_state(db, "main") == SQLITE_TXN_WRITE) {
+    return {StatusCode::refused,
+            "sync_version_vector cannot speak for a transaction that has written",
+            "COMMIT first: what is not committed must not be told"};
+  }
+  Registry registry;
+  SYNCLINE_TRY(load_registry(db, &registry));
+  if (!registry.exists) {
+    call->give("{}");
+    return {};
+  }
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_read(db, "sync_version_vector"));
+  SiteState site;
+  SYNCLINE_TRY(operation.port().load_site(&site));
+  call->give(vector_to_json(site.knowledge, site.sites));
+  return {};
+}
+
+Status call_apply(Call* call) {
+  if (!call->given(0)) {
+    return {StatusCode::invalid_argument, "sync_apply needs a chunk, not NULL",
+            "give it the column changes of sync_changes_since"};
+  }
+  ApplyOptions options;
+  if (call->given(1)) {
+    const Json json = Json::parse(call->bytes(1), nullptr, false);
+    if (!json.is_object()) {
+      return {StatusCode::invalid_argument, "options of sync_apply are not a JSON object"};
+    }
+    for (const auto& [key, value] : json.items()) {
+      if (key != "drift_ms_max" || !value.is_number_unsigned()) {
+        return {StatusCode::invalid_argument, "sync_apply does not take option \"" + key + "\"",
+                "it takes drift_ms_max, milliseconds"};
+      }
+      options.drift_ms_max = value.get<uint64_t>();
+    }
+  }
+  ApplyReport report;
+  SYNCLINE_TRY(apply_to(call->db(), call->bytes(0), options, &report));
+  call->give(report_to_json(report));
+  return {};
+}
+
+Status call_add_peer(Call* call) {
+  Peer peer;
+  SYNCLINE_TRY(call->text(0, "the peer's name", &peer.name));
+  SYNCLINE_TRY(call->text(1, "the peer's URL or file", &peer.url));
+  peer.options = call->bytes(2);
+  SessionOptions options;
+  SYNCLINE_TRY(session_options_from_json(peer.options, &options));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_add_peer"));
+  SYNCLINE_TRY(save_peer(call->db(), peer));
+  SYNCLINE_TRY(operation.commit());
+  call->give(dump({{"peer", peer.name}, {"url", mask_password(peer.url)}}));
+  return {};
+}
+
+Status call_remove_peer(Call* call) {
+  std::string name;
+  SYNCLINE_TRY(call->text(0, "the peer's name", &name));
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_remove_peer"));
+  SYNCLINE_TRY(remove_peer(call->db(), name));
+  SYNCLINE_TRY(operation.commit());
+  call->give(dump({{"peer", name}, {"removed", true}}));
+  return {};
+}
+
+Status call_hello(Call* call) {
+  Hello hello;
+  SqliteEndpoint endpoint(call->db(), "", limits::drift_ms_max_default);
+  SYNCLINE_TRY(endpoint.hello(&hello));
+  call->give(hello_to_json(hello));
+  return {};
+}
+
+Status call_new_identity(Call* call) {
+  SYNCLINE_TRY(take_new_identity(call->db()));
+  return call_site_id(call);
+}
+
+Status call_version(Call* call) {
+  call->give(SYNCLINE_VERSION);
+  return {};
+}
+
+struct Function {
+  const char* name;
+  int arguments_min, arguments_max;
+  Status (*call)(Call* call);
+};
+
+constexpr Function kFunctions[] = {
+    {"sync_enable", 1, 2, call_enable},
+    {"sync_disable", 1, 1, call_disable},
+    {"sync_alter", 2, 2, call_alter},
+    {"sync_site_id", 0, 0, call_site_id},
+    {"sync_site_name", 0, 1, call_site_name},
+    {"sync_version_vector", 0, 0, call_version_vector},
+    {"sync_apply", 1, 2, call_apply},
+    {"sync_now", 0, 2, call_sync_now},
+    {"sync_add_peer", 2, 3, call_add_peer},
+    {"sync_remove_peer", 1, 1, call_remove_peer},
+    {"sync_hello", 0, 0, call_hello},
+    {"sync_new_identity", 0, 0, call_new_identity},
+    {"sync_version", 0, 0, call_version},
+};
+
+void run(sqlite3_context* context, int count, sqlite3_value** values) {
+  try {
+    const auto* function = static_cast<const Function*>(sqlite3_user_data(context));
+    Call call(context, count, values);
+    const Status status = function->call(&call);
+    if (!status.ok()) give_error(context, status);
+  } catch (const std::bad_alloc&) {
+    sqlite3_result_error_nomem(context);
+  } catch (const std::exception& e) {
+    sqlite3_result_error(context, e.what(), -1);
+  } catch (...) {
+    sqlite3_result_error(context, "syncline: internal error", -1);
+  }
+}
+
+}  // namespace
+
+int register_functions(sqlite3* db) {
+  for (const Function& function : kFunctions) {
+    for (int count = function.arguments_min; count <= function.arguments_max; ++count) {
+      const int rc = sqlite3_create_function_v2(db, function.name, count,
+                                                SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                                                const_cast<Function*>(&function), run, nullptr,
+                                                nullptr, nullptr);
+      if (rc != SQLITE_OK) return rc;
+    }
+  }
+  return SQLITE_OK;
+}
+
+}  // namespace syncline

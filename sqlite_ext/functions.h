@@ -1,0 +1,42 @@
+// The scalar SQL functions. Each is one entry of one table; a single callback is the boundary that
+// no exception leaves.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "sqlite_ext/statement.h"
+
+namespace syncline {
+
+// Registers all functions. Those with side effects are SQLITE_DIRECTONLY: no trigger, view or
+// default of a stranger's schema can call them. Returns SQLite's code.
+int register_functions(sqlite3* db);
+
+// One call of a function: its arguments and where its result goes.
+class Call {
+ public:
+  Call(sqlite3_context* context, int count, sqlite3_value** values)
+      : context_(context), count_(count), values_(values) {}
+
+  sqlite3* db() const { return sqlite3_context_db_handle(context_); }
+  bool given(int argument) const {
+    return argument < count_ && sqlite3_value_type(values_[argument]) != SQLITE_NULL;
+  }
+  // The bytes of an argument; empty if it is missing or NULL.
+  std::string bytes(int argument) const;
+  // An argument that must be a non-empty text. `what` says what it is, in errors.
+  Status text(int argument, const char* what, std::string* out) const;
+  void give(std::string_view text) const;
+  void give_null() const { sqlite3_result_null(context_); }
+
+ private:
+  sqlite3_context* context_;
+  int count_;
+  sqlite3_value** values_;
+};
+
+// sync_now([peer or url [, options]])
+Status call_sync_now(Call* call);
+
+}  // namespace syncline

@@ -1,0 +1,126 @@
+// See identity.h.
+#include "sqlite_ext/identity.h"
+
+#include <algorithm>
+
+#include "sqlite_ext/log_fold.h"
+
+namespace syncline {
+
+namespace {
+
+// Gives versions (from, seq > after) to the site `to`, and restores version order.
+bool relabel(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites, RowState* row) {
+  bool any = false;
+  auto change = [&](Version* v) {
+    if (v->site != from || v->seq <= after) return;
+    v->site = to;
+    any = true;
+  };
+  for (Version& v : row->rest) change(&v);
+  for (CellVersion& c : row->cells) change(&c.version);
+  if (!any) return false;
+  const size_t columns = row->column_count;
+  std::vector<size_t> order(row->rest.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return compare_versions(row->rest[a], row->rest[b], sites) < 0;
+  });
+  std::vector<Version> rest;
+  std::vector<Value> values;
+  for (size_t i : order) {
+    rest.push_back(row->rest[i]);
+    const auto begin = row->rest_values.begin() + static_cast<std::ptrdiff_t>(i * columns);
+    values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
+  }
+  row->rest = std::move(rest);
+  row->rest_values = std::move(values);
+  std::sort(row->cells.begin(), row->cells.end(), [&](const CellVersion& a, const CellVersion& b) {
+    if (a.column != b.column) return a.column < b.column;
+    return compare_versions(a.version, b.version, sites) < 0;
+  });
+  return true;
+}
+
+// Rows with own versions after `after` are those the log names there.
+Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteIndex from,
+                    SiteIndex to) {
+  AccessPool pool(db, registry);
+  Statement log;
+  const std::string keys = key_list(registry.key_columns);
+  SYNCLINE_TRY(log.prepare(db, "SELECT DISTINCT t," + keys + " FROM main.sync_log WHERE seq>?1 "
+                               "ORDER BY t," + keys));
+  log.bind(1, after);
+  for (bool row = true;;) {
+    SYNCLINE_TRY(log.next(&row));
+    if (!row) return {};
+    const auto number = static_cast<uint32_t>(log.integer(0));
+    if (registry.position(number) < 0) continue;
+    TableAccess* access = nullptr;
+    SYNCLINE_TRY(pool.get(number, &access));
+    std::vector<Value> stored;
+    for (size_t i = 0; i < access->table().key.size(); ++i) {
+      stored.push_back(log.value(1 + static_cast<int>(i)));
+    }
+    Arena arena;
+    LocalRow local;
+    local.key = access->key_to_wire(stored, &arena);
+    SYNCLINE_TRY(access->read_state(local.key, &arena, &local));
+    if (!local.has_state) continue;
+    RowState state;
+    SYNCLINE_TRY(unpack_row(local.state, access->table().column_count(), &state));
+    if (!relabel(from, after, to, registry.sites, &state)) continue;
+    std::string packed;
+    SYNCLINE_TRY(access->write_state(
+        local.key, pack_row(state, access->table(), nullptr, false, &packed)));
+  }
+}
+
+Status keep_old_entry(sqlite3* db, SiteIndex site, uint64_t seq) {
+  return execute(db, "INSERT OR REPLACE INTO main.sync_vector SELECT " + std::to_string(site) +
+                         ",seq,ver FROM main.sync_log WHERE seq=" + std::to_string(seq));
+}
+
+}  // namespace
+
+Status note_shared(sqlite3* db, Registry* registry, uint64_t seq) {
+  if (seq <= registry->shared) return {};
+  registry->shared = seq;
+  return save_meta(db, "shared", Value::integer(static_cast<int64_t>(seq)));
+}
+
+Status take_new_identity(Operation* operation) {
+  sqlite3* db = operation->db();
+  Registry& registry = operation->registry();
+  SYNCLINE_TRY(operation->fold());
+  VectorEntry head;
+  SYNCLINE_TRY(log_head(db, &head));
+  const Incarnation old = registry.incarnations.back();
+  const uint64_t shared =
+      std::min(std::max(registry.shared, old.from_seq - 1), head.seq);
+  const SiteId id = random_site_id();
+  const SiteIndex fresh = registry.sites.intern(id);
+  SYNCLINE_TRY(save_site(db, fresh, id));
+  SYNCLINE_TRY(relabel_rows(db, registry, shared, old.site, fresh));
+  for (size_t i = 0; i < registry.tables.size(); ++i) {
+    Version& baseline = registry.tables[i].baseline;
+    if (baseline.site != old.site || baseline.seq <= shared) continue;
+    baseline.site = fresh;
+    SYNCLINE_TRY(save_table(db, registry, i));
+  }
+  SYNCLINE_TRY(execute(db, "INSERT OR REPLACE INTO main.sync_incarnation VALUES(" +
+                               std::to_string(shared + 1) + "," + std::to_string(fresh) + ")"));
+  if (old.from_seq > shared) registry.incarnations.pop_back();
+  registry.incarnations.push_back({shared + 1, fresh});
+  if (shared >= old.from_seq) SYNCLINE_TRY(keep_old_entry(db, old.site, shared));
+  return {};
+}
+
+Status take_new_identity(sqlite3* db) {
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(db, "sync_new_identity"));
+  SYNCLINE_TRY(take_new_identity(&operation));
+  return operation.commit();
+}
+
+}  // namespace syncline

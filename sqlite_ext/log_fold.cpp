@@ -1,0 +1,217 @@
+// See log_fold.h.
+//
+// fold_all reads the new entries sorted by table, key and position; SQLite's sorter spills to disk,
+// so memory does not grow with the log. Entries without a key (markers, rows with NULL in their
+// key) are skipped; the latter are listed as quarantined.
+#include "sqlite_ext/log_fold.h"
+
+#include <algorithm>
+
+#include "sqlite_ext/capture.h"
+#include "sqlite_ext/conflict_store.h"
+
+namespace syncline {
+
+ColumnNumber columns_known(const TableExtra& extra, uint64_t seq) {
+  ColumnNumber known = 0;
+  while (known < extra.known_after.size() && extra.known_after[known] < seq) ++known;
+  return known;
+}
+
+namespace {
+
+// What the log says, suspects settled: a suspect means something only if the row is gone.
+std::vector<LogEvent> settle_suspects(std::span<const LogEvent> events, bool exists) {
+  std::vector<LogEvent> out;
+  for (LogEvent event : events) {
+    if (event.mask == kMaskSuspect) {
+      if (exists) continue;
+      event.mask = kMaskAll;
+    }
+    out.push_back(event);
+  }
+  return out;
+}
+
+bool is_bare_baseline(const RowState& row, const TableInfo& table) {
+  return row.cells.empty() && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline) &&
+         !row.rest[0].dead;
+}
+
+// What a fold needs beside the row: kept from row to row for their memory.
+struct FoldWork {
+  RowState row;
+  std::string packed;
+};
+
+Status fold_into(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
+                 bool exists, Arena* arena, LocalRow* local, FoldWork* work, bool* changed) {
+  const TableInfo& table = access->table();
+  const std::vector<LogEvent> settled = settle_suspects(events, exists);
+  *changed = false;
+  if (local->has_state) {
+    SYNCLINE_TRY(unpack_row(local->state, table.column_count(), &work->row));
+  } else {
+    make_baseline(table, &work->row);
+  }
+  FoldInput input;
+  input.self = registry.self();
+  input.events = settled;
+  input.exists = exists;
+  if (!exists && !settled.empty()) {
+    std::vector<uint64_t> seqs;
+    for (const LogEvent& event : settled) seqs.push_back(event.seq);
+    SYNCLINE_TRY(access->read_image(local->key, seqs, arena, &input.image));
+  }
+  fold_row(input, table, registry.sites, &work->row);
+  if (settled.empty()) return {};
+  if (!local->has_state && is_bare_baseline(work->row, table)) return {};
+  *changed = true;
+  local->has_state = true;
+  local->state = pack_row(work->row, table, nullptr, false, &work->packed);
+  return {};
+}
+
+// Conflicts that this local write has settled, here.
+Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& registry,
+                        const LocalRow& before, const RowState& after, Arena* arena) {
+  const TableInfo& table = access->table();
+  RowState was;
+  SYNCLINE_TRY(unpack_row(before.state, table.column_count(), &was));
+  if (!was.held && !may_conflict(was)) return {};
+  std::vector<std::string> open;
+  if (may_conflict(after)) {
+    LocalRow now;
+    now.key = before.key;
+    SYNCLINE_TRY(access->read_base(now.key, arena, &now));
+    RowState resolved = after;
+    if (now.stored) resolve_same(now.values, &resolved);
+    std::vector<Conflict> conflicts;
+    find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
+    for (Conflict& c : conflicts) open.push_back(std::move(c.id));
+  }
+  if (after.held) open.push_back(held_conflict_id(table, before.key));
+  return close_superseded(db, table.number, encode_key(before.key), open);
+}
+
+class Folder {
+ public:
+  Folder(sqlite3* db, Registry* registry) : db_(db), registry_(*registry), pool_(db, *registry) {}
+
+  Status run() {
+    VectorEntry head;
+    SYNCLINE_TRY(log_head(db_, &head));
+    if (head.seq <= registry_.folded) return {};
+    Statement log;
+    const std::string keys = key_list(registry_.key_columns);
+    SYNCLINE_TRY(log.prepare(db_, "SELECT seq,ver,mask,t," + keys + " FROM main.sync_log WHERE "
+                                  "seq>?1 ORDER BY t," + keys + ",seq"));
+    log.bind(1, registry_.folded);
+    for (bool row = true;;) {
+      SYNCLINE_TRY(log.next(&row));
+      if (!row) break;
+      SYNCLINE_TRY(take(log));
+    }
+    SYNCLINE_TRY(fold_pending());
+    for (uint32_t table : touched_) {
+      Statement images;
+      SYNCLINE_TRY(images.prepare(db_, "DELETE FROM main.sync_image_" + std::to_string(table) +
+                                           " WHERE seq<=?1"));
+      images.bind(1, head.seq);
+      SYNCLINE_TRY(images.run());
+    }
+    registry_.folded = head.seq;
+    SYNCLINE_TRY(save_meta(db_, "folded", Value::integer(static_cast<int64_t>(head.seq))));
+    return raise_floor(db_, hlc_max_ + 1);
+  }
+
+ private:
+  Status take(const Statement& log) {
+    const auto number = static_cast<uint32_t>(log.integer(3));
+    if (access_ == nullptr || access_->table().number != number) {
+      SYNCLINE_TRY(fold_pending());
+      access_ = nullptr;
+      const int64_t at = registry_.position(number);
+      if (at < 0) return {};  // not tracked any more
+      extra_ = &registry_.extras[static_cast<size_t>(at)];
+      if (!registry_.tables[static_cast<size_t>(at)].present) return {};
+      SYNCLINE_TRY(pool_.get(number, &access_));
+      touched_.push_back(number);
+    }
+    key_.clear();
+    size_t nulls = 0;
+    for (size_t i = 0; i < access_->table().key.size(); ++i) {
+      key_.push_back(log.value(4 + static_cast<int>(i)));
+      if (key_.back().is(ValueKind::null)) ++nulls;
+    }
+    const int64_t mask = log.integer(2);
+    if (nulls > 0) return nulls == key_.size() && mask == 0 ? Status() : null_key();
+    if (events_.empty() || !identical_keys(key_, stored_)) {
+      SYNCLINE_TRY(fold_pending());
+      arena_.clear();
+      pending_ = access_->key_to_wire(key_, &arena_);
+      stored_ = arena_.copy(RowKey(key_));
+    }
+    LogEvent event;
+    event.seq = static_cast<uint64_t>(log.integer(0));
+    event.hlc = static_cast<Hlc>(log.integer(1));
+    event.mask = mask;
+    event.columns_known = columns_known(*extra_, event.seq);
+    events_.push_back(event);
+    return {};
+  }
+
+  // Entries of a key that holds NULL, whatever they say: such a row has no identity.
+  Status null_key() {
+    SYNCLINE_TRY(fold_pending());
+    return record_null_key(db_, access_->table(), RowKey(key_));
+  }
+
+  Status fold_pending() {
+    if (events_.empty()) return {};
+    LocalRow row;
+    row.key = pending_;
+    SYNCLINE_TRY(access_->read_state(row.key, &arena_, &row));
+    bool exists = false, changed = false;
+    SYNCLINE_TRY(access_->exists(row.key, &exists));
+    const LocalRow before = row;
+    SYNCLINE_TRY(
+        fold_into(access_, registry_, events_, exists, &arena_, &row, &work_, &changed));
+    for (const LogEvent& event : events_) hlc_max_ = std::max(hlc_max_, event.hlc);
+    events_.clear();
+    if (!changed) return {};
+    for (const Version& v : work_.row.rest) hlc_max_ = std::max(hlc_max_, v.hlc);
+    for (const CellVersion& c : work_.row.cells) hlc_max_ = std::max(hlc_max_, c.version.hlc);
+    SYNCLINE_TRY(access_->write_state(row.key, row.state));
+    if (!before.has_state) return {};
+    return settle_conflicts(db_, access_, registry_, before, work_.row, &arena_);
+  }
+
+  sqlite3* db_;
+  Registry& registry_;
+  AccessPool pool_;
+  TableAccess* access_ = nullptr;
+  const TableExtra* extra_ = nullptr;
+  Arena arena_;
+  RowKey pending_, stored_;  // the key of `events_`, as it travels and as stored
+  std::vector<Value> key_;
+  std::vector<LogEvent> events_;
+  std::vector<uint32_t> touched_;
+  FoldWork work_;
+  Hlc hlc_max_ = 0;
+};
+
+}  // namespace
+
+Status overlay_row(TableAccess* access, const Registry& registry,
+                   std::span<const LogEvent> events, bool exists, Arena* arena, LocalRow* row,
+                   bool* changed) {
+  FoldWork work;
+  SYNCLINE_TRY(fold_into(access, registry, events, exists, arena, row, &work, changed));
+  if (*changed) row->state.cells = arena->copy(row->state.cells);
+  return {};
+}
+
+Status fold_all(sqlite3* db, Registry* registry) { return Folder(db, registry).run(); }
+
+}  // namespace syncline

@@ -1,0 +1,26 @@
+// Driving fold_row: bringing the change log into row state, in key order, in bulk.
+#pragma once
+
+#include <vector>
+
+#include "sqlite_ext/access_pool.h"
+#include "syncline/fold.h"
+
+namespace syncline {
+
+// Columns below this were known to the trigger that wrote entry `seq`.
+ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
+
+// Folds `events` of one row (suspects included, with mask kMaskSuspect) into the state that `row`
+// holds: what fold_all does, without writing. Bytes go to `arena`; *changed is false if the events
+// say nothing.
+// Exporting uses it to overlay entries that are not folded yet.
+Status overlay_row(TableAccess* access, const Registry& registry,
+                   std::span<const LogEvent> events, bool exists, Arena* arena, LocalRow* row,
+                   bool* changed);
+
+// Folds every entry not folded yet. REQUIRES: a write transaction. Cost: a sort of the new entries,
+// then one pass in key order.
+Status fold_all(sqlite3* db, Registry* registry);
+
+}  // namespace syncline

@@ -1,0 +1,119 @@
+// See operation.h.
+#include "sqlite_ext/operation.h"
+
+#include "sqlite_ext/log_fold.h"
+#include "syncline/apply.h"
+
+namespace syncline {
+
+namespace {
+
+// Columns that were parked have a place now: what peers wrote in them goes into the base rows.
+Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, ColumnNumber column) {
+  AccessPool pool(db, registry);
+  TableAccess* access = nullptr;
+  SYNCLINE_TRY(pool.get(number, &access));
+  const TableInfo& table = access->table();
+  Statement cursor;
+  SYNCLINE_TRY(access->open_state_cursor({}, &cursor));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(cursor.next(&row));
+    if (!row) return {};
+    std::vector<Value> stored;
+    Arena arena;
+    LocalRow local;
+    local.key = access->key_to_wire(access->cursor_key(cursor, &stored), &arena);
+    access->read_state_row(cursor, &arena, &local);
+    if (local.state.cells.empty()) continue;
+    SYNCLINE_TRY(access->read_base(local.key, &arena, &local));
+    if (!local.stored) continue;
+    RowState state;
+    SYNCLINE_TRY(load_row(local, table, &state));
+    ShownRow shown;
+    show_row(state, registry.sites, table.on_delete, &shown);
+    const Value& value = shown.values[column];
+    if (value.is(ValueKind::absent) || value.is(ValueKind::same)) continue;
+    SYNCLINE_TRY(access->update_column(local.key, column, value));
+  }
+}
+
+}  // namespace
+
+Status nothing_tracked(const char* what) {
+  return {StatusCode::refused, std::string(what) + ": this database tracks no table yet",
+          "SELECT sync_enable('your_table') first"};
+}
+
+Status Operation::begin_write(sqlite3* db, const char* what) {
+  db_ = db;
+  foreign_keys_ = enforces_foreign_keys(db);
+  SYNCLINE_TRY(write_.begin(db, what));
+  SYNCLINE_TRY(load_registry(db, &registry_));
+  if (!registry_.exists) {
+    SYNCLINE_TRY(create_registry(db, &registry_));
+    return note_schema_version(db, &registry_);
+  }
+  SYNCLINE_TRY(check_schema(db, true, &registry_, &changes_));
+  int64_t clock = 0;
+  SYNCLINE_TRY(query_integer(db, "SELECT count(*) FROM main.sync_clock", 0, &clock));
+  if (clock != 0) return {};
+  // Somebody emptied the clock. No version was later than the newest known.
+  int64_t newest = 0;
+  SYNCLINE_TRY(query_integer(db, "SELECT max((SELECT max(hlc) FROM main.sync_vector),"
+                                 "(SELECT ver FROM main.sync_log ORDER BY seq DESC LIMIT 1))", 0,
+                             &newest));
+  return raise_floor(db, static_cast<Hlc>(newest));
+}
+
+Status Operation::begin_read(sqlite3* db, const char* what) {
+  SYNCLINE_TRY(read_.begin(db));
+  return begin_in_snapshot(db, what);
+}
+
+Status Operation::begin_in_snapshot(sqlite3* db, const char* what) {
+  db_ = db;
+  foreign_keys_ = enforces_foreign_keys(db);
+  SYNCLINE_TRY(load_registry(db, &registry_));
+  if (!registry_.exists) return nothing_tracked(what);
+  return check_schema(db, false, &registry_, &changes_);
+}
+
+Status Operation::fold() {
+  SYNCLINE_TRY(fold_all(db_, &registry_));
+  bool adopting = false;
+  for (const TableExtra& extra : registry_.extras) adopting = adopting || extra.adopting;
+  if (changes_.appeared.empty() && !adopting) return {};
+  SYNCLINE_TRY(begin_apply("storing what was waiting for a column or table"));
+  for (const auto& [table, column] : changes_.appeared) {
+    SYNCLINE_TRY(restore_column(db_, registry_, table, column));
+  }
+  ApplyReport report;
+  SYNCLINE_TRY(retry_held(&port(), &report));
+  changes_.appeared.clear();
+  for (TableExtra& extra : registry_.extras) extra.adopting = false;
+  return {};
+}
+
+Status Operation::begin_apply(const char* what) {
+  if (switches_.has_value()) return {};
+  SYNCLINE_TRY(refuse_beside_running_statement(db_, what));
+  switches_.emplace(db_);
+  return {};
+}
+
+Status Operation::commit() {
+  if (!changes_.appeared.empty()) SYNCLINE_TRY(fold());
+  port_.reset();
+  SYNCLINE_TRY(note_schema_version(db_, &registry_));
+  switches_.reset();
+  return write_.commit();
+}
+
+SqlitePort& Operation::port() {
+  if (port_ == nullptr) {
+    port_ = std::make_unique<SqlitePort>(db_, &registry_, foreign_keys_, changes_kept_);
+  }
+  return *port_;
+}
+
+}  // namespace syncline

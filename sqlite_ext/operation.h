@@ -1,0 +1,59 @@
+// One call on one database: a transaction, the registry in step with the schema, and a port.
+//
+//   Operation operation;
+//   SYNCLINE_TRY(operation.begin_write(db, "sync_apply"));
+//   SYNCLINE_TRY(operation.fold());
+//   ... operation.port() ...
+//   return operation.commit();
+//
+// Whatever is not committed is rolled back, and switches are restored.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "sqlite_ext/registry.h"
+#include "sqlite_ext/schema_check.h"
+#include "sqlite_ext/sqlite_port.h"
+#include "sqlite_ext/transaction.h"
+
+namespace syncline {
+
+class Operation {
+ public:
+  // Creates the companions if there are none. Errors: refused, busy (see WriteTransaction).
+  Status begin_write(sqlite3* db, const char* what);
+  // One snapshot, nothing written. Errors: refused on a database without companions.
+  Status begin_read(sqlite3* db, const char* what);
+  // The same inside a snapshot that the caller holds open.
+  Status begin_in_snapshot(sqlite3* db, const char* what);
+  // Exports of this operation use and keep `changes`, which must outlive it.
+  void share_changes(ChangeList* changes) { changes_kept_ = changes; }
+
+  // Folds the log, and stores what a change of the schema has made room for.
+  Status fold();
+  // Switches triggers and foreign keys off until the end. REQUIRES: begin_write.
+  Status begin_apply(const char* what);
+  Status commit();
+
+  sqlite3* db() const { return db_; }
+  Registry& registry() { return registry_; }
+  SqlitePort& port();
+
+ private:
+  sqlite3* db_ = nullptr;
+  WriteTransaction write_;
+  ReadTransaction read_;
+  Registry registry_;
+  SchemaChanges changes_;
+  ChangeList* changes_kept_ = nullptr;
+  bool foreign_keys_ = false;
+  std::optional<ApplySwitches> switches_;
+  std::unique_ptr<SqlitePort> port_;
+};
+
+// The error for a database that has no companions.
+Status nothing_tracked(const char* what);
+
+}  // namespace syncline

@@ -1,0 +1,33 @@
+// Stored peers: the table sync_peer.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sqlite_ext/statement.h"
+
+namespace syncline {
+
+struct Peer {
+  std::string name, url, options;
+  std::string site, vector;  // as of the last success: who it is, what it has seen
+  std::string last_success, last_error, last_attempt;
+  int64_t failures = 0;  // since the last success
+  bool rested = false;   // the last attempt is a minute ago
+};
+
+// In the order of their names.
+Status load_peers(sqlite3* db, std::vector<Peer>* out);
+// Adds a peer, or gives it another URL. REQUIRES: a write transaction.
+Status save_peer(sqlite3* db, const Peer& peer);
+// Errors: invalid_argument, with the nearest name. REQUIRES: a write transaction.
+Status remove_peer(sqlite3* db, const std::string& name);
+// Notes how a session with the peer ended: an empty `error` is success. A transaction of its own.
+Status note_session(sqlite3* db, const Peer& peer, const std::string& error);
+
+// "closed", "open" after five failures in a row, "half_open" a minute after the last of them.
+const char* breaker_state(const Peer& peer);
+// The error for a name that is no peer's.
+Status unknown_peer(const std::vector<Peer>& peers, const std::string& name);
+
+}  // namespace syncline

@@ -1,0 +1,173 @@
+// sync_now: finding the peer, running a session with it, noting how it went.
+//
+// No transaction is open here while the peer is waited for: each step of the session is a
+// transaction of its own, on its own side.
+#include <chrono>
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "peers/postgres_peer.h"
+#include "peers/postgres_url.h"
+#include "sqlite_ext/file_peer.h"
+#include "sqlite_ext/functions.h"
+#include "sqlite_ext/identity.h"
+#include "sqlite_ext/operation.h"
+#include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/sqlite_endpoint.h"
+
+namespace syncline {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool interrupted(sqlite3* db) { return execute(db, "SELECT 1").code() == StatusCode::cancelled; }
+
+Status refuse_now(sqlite3* db) {
+  if (sqlite3_get_autocommit(db) == 0) {
+    return {StatusCode::refused, "sync_now cannot run inside a transaction",
+            "COMMIT first: a session commits chunk by chunk"};
+  }
+  SYNCLINE_TRY(refuse_inside_writing_statement(db, "sync_now"));
+  return refuse_beside_running_statement(db, "sync_now");
+}
+
+// Remembers which of our dots the peer has: what a new identity need not take along.
+Status note_peer_vector(sqlite3* db, const std::string& vector_json) {
+  if (vector_json.empty() || sqlite3_db_readonly(db, "main") == 1) return {};
+  Registry registry;
+  SYNCLINE_TRY(load_registry(db, &registry));
+  VersionVector vector;
+  SYNCLINE_TRY(vector_from_json(vector_json, &registry.sites, &vector));
+  const VectorEntry own = vector.entry(registry.self());
+  if (own.seq <= registry.shared) return {};
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(db, "sync_now"));
+  bool ours = false;
+  SYNCLINE_TRY(operation.port().recognises(own, &ours));
+  if (ours) SYNCLINE_TRY(note_shared(db, &operation.registry(), own.seq));
+  return operation.commit();
+}
+
+Status run_with(sqlite3* db, Endpoint* remote, const SessionOptions& options,
+                SessionReport* report) {
+  SqliteEndpoint local(db, "", options.drift_ms_max);
+  const auto progress = [db](const SessionReport&) {
+    return interrupted(db) ? Status(StatusCode::cancelled, "interrupted") : Status();
+  };
+  SYNCLINE_TRY(run_session(&local, remote, options, progress, report));
+  return note_peer_vector(db, report->peer_vector);
+}
+
+Status sync_with(sqlite3* db, const std::string& url, const SessionOptions& options,
+                 SessionReport* report) {
+  if (is_postgres_url(url)) {
+    PostgresPeerOptions peer_options;
+    peer_options.wait = poll_wait([db] { return interrupted(db); });
+    std::unique_ptr<Endpoint> remote;
+    SYNCLINE_TRY(connect_postgres(url, peer_options, &remote));
+    return run_with(db, remote.get(), options, report);
+  }
+  FilePeer peer;
+  SYNCLINE_TRY(peer.open(db, url, options.drift_ms_max));
+  return run_with(db, peer.endpoint(), options, report);
+}
+
+// Runs a session with a stored peer and notes how it went; the session's error is what counts.
+Status sync_with_peer(sqlite3* db, Peer* peer, const SessionOptions& options,
+                      SessionReport* report) {
+  const Status done = sync_with(db, peer->url, options, report);
+  peer->site = report->peer_site;
+  peer->vector = report->peer_vector;
+  const Status noted = note_session(db, *peer, done.message());
+  return done.ok() ? noted : done;
+}
+
+double milliseconds_since(std::chrono::steady_clock::time_point begin) {
+  const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
+  return spent.count();
+}
+
+// The options of a call go over those stored with the peer.
+Status session_options(const std::string& stored, const std::string& given, SessionOptions* out) {
+  SYNCLINE_TRY(session_options_from_json(stored, out));
+  return session_options_from_json(given, out);
+}
+
+Status sync_with_all(Call* call, std::vector<Peer>* peers) {
+  if (peers->empty()) {
+    return {StatusCode::refused, "sync_now() synchronises with all stored peers, and there are none",
+            "SELECT sync_add_peer('name', 'url'), or name a peer: SELECT sync_now('other.db')"};
+  }
+  Json out = Json::array();
+  for (Peer& peer : *peers) {
+    if (std::string_view(breaker_state(peer)) == "open") {
+      out.push_back({{"peer", peer.name}, {"skipped", "the last five attempts failed: " +
+                                                          peer.last_error}});
+      continue;
+    }
+    SessionOptions options;
+    SYNCLINE_TRY(session_options(peer.options, "", &options));
+    SessionReport report;
+    const auto begin = std::chrono::steady_clock::now();
+    const Status done = sync_with_peer(call->db(), &peer, options, &report);
+    if (done.code() == StatusCode::cancelled) return done;
+    Json entry = {{"peer", peer.name}};
+    if (done.ok()) {
+      entry.update(Json::parse(report_to_json(report, milliseconds_since(begin)), nullptr, false));
+    } else {
+      entry["error"] = done.message();
+      entry["code"] = std::string(status_code_name(done.code()));
+    }
+    out.push_back(std::move(entry));
+  }
+  call->give(Json{{"peers", out}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return {};
+}
+
+// A name that is neither a peer's, nor a URL, nor a file.
+Status find_nothing(const std::vector<Peer>& peers, const std::string& target) {
+  Status unknown = unknown_peer(peers, target);
+  return {StatusCode::invalid_argument,
+          "\"" + mask_password(target) + "\" is no stored peer, no postgresql: URL and no file",
+          unknown.hint()};
+}
+
+}  // namespace
+
+Status call_sync_now(Call* call) {
+  sqlite3* db = call->db();
+  SYNCLINE_TRY(refuse_now(db));
+  Registry registry;
+  SYNCLINE_TRY(load_registry(db, &registry));
+  if (!registry.exists) return nothing_tracked("sync_now");
+  std::vector<Peer> peers;
+  SYNCLINE_TRY(load_peers(db, &peers));
+  if (!call->given(0)) return sync_with_all(call, &peers);
+  std::string target;
+  SYNCLINE_TRY(call->text(0, "the peer to synchronise with", &target));
+  const auto begin = std::chrono::steady_clock::now();
+  SessionOptions options;
+  SessionReport report;
+  for (Peer& peer : peers) {
+    if (peer.name != target) continue;
+    SYNCLINE_TRY(session_options(peer.options, call->bytes(1), &options));
+    SYNCLINE_TRY(sync_with_peer(db, &peer, options, &report));
+    call->give(report_to_json(report, milliseconds_since(begin)));
+    return {};
+  }
+  SYNCLINE_TRY(session_options("", call->bytes(1), &options));
+  const bool looks_like_path = target.find('/') != std::string::npos ||
+                               target.find('.') != std::string::npos ||
+                               target.find(':') != std::string::npos;
+  std::error_code ignored;
+  if (!is_postgres_url(target) && !looks_like_path && !std::filesystem::exists(target, ignored)) {
+    return find_nothing(peers, target);
+  }
+  SYNCLINE_TRY(sync_with(db, target, options, &report));
+  call->give(report_to_json(report, milliseconds_since(begin)));
+  return {};
+}
+
+}  // namespace syncline

@@ -1,0 +1,280 @@
+// See table_access.h: opening, translating values, reading.
+#include "sqlite_ext/table_access.h"
+
+#include <charconv>
+#include <cmath>
+
+namespace syncline {
+
+Status TableAccess::open(sqlite3* db, const TableInfo& table, std::unique_ptr<TableAccess>* out) {
+  std::unique_ptr<TableAccess> access(new TableAccess(db, table));
+  SYNCLINE_TRY(access->prepare_all());
+  *out = std::move(access);
+  return {};
+}
+
+namespace {
+
+Status key_collations(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
+  out->assign(base.key.size(), "BINARY");
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
+                             "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
+                             "x.key=1"));
+  s.bind(1, std::string_view(base.name));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    for (size_t i = 0; i < base.key.size(); ++i) {
+      if (base.key[i] == s.text(0)) (*out)[i] = s.text(1);
+    }
+  }
+}
+
+bool is_binary(const std::string& collation) {
+  return sqlite3_stricmp(collation.c_str(), "BINARY") == 0;
+}
+
+// (a,b)>(?1,?2), or a>?1 for one column.
+std::string after_start(const std::string& columns, size_t count) {
+  std::string marks;
+  for (size_t i = 1; i <= count; ++i) marks += (i > 1 ? ",?" : "?") + std::to_string(i);
+  return count == 1 ? columns + ">" + marks : "(" + columns + ")>(" + marks + ")";
+}
+
+}  // namespace
+
+Status TableAccess::prepare_all() {
+  const std::string n = std::to_string(table_.number);
+  const size_t keys = table_.key.size();
+  std::string state_match, marks;
+  for (size_t i = 1; i <= keys; ++i) {
+    const std::string k = std::to_string(i);
+    state_match += (i > 1 ? " AND k" : "k") + k + "=?" + k;
+    marks += "?" + k + ",";
+  }
+  affinity_.assign(table_.column_count(), Affinity::blob);
+  const std::string value_marks = marks + "?" + std::to_string(keys + 1) + ",?" +
+                                  std::to_string(keys + 2) + ",?" + std::to_string(keys + 3) +
+                                  ",?" + std::to_string(keys + 4) + ",?" +
+                                  std::to_string(keys + 5) + ",?" + std::to_string(keys + 6);
+  SYNCLINE_TRY(read_state_.prepare(db_, "SELECT site,seq,hlc,flags,context,cells FROM "
+                                        "main.sync_state_" + n + " WHERE " + state_match));
+  SYNCLINE_TRY(write_state_.prepare(db_, "INSERT OR REPLACE INTO main.sync_state_" + n +
+                                             " VALUES(" + value_marks + ")"));
+  SYNCLINE_TRY(relay_.prepare(db_, "INSERT INTO main.sync_relay(t," + key_list(keys) +
+                                       ") VALUES(" + n + "," + marks.substr(0, marks.size() - 1) +
+                                       ")"));
+  if (!table_.present) return {};
+
+  SYNCLINE_TRY(describe_table(db_, table_.name, &base_));
+  if (!base_.exists) {
+    return {StatusCode::internal, "table \"" + table_.name + "\" went away during the operation"};
+  }
+  SYNCLINE_TRY(key_collations(db_, base_, &key_collation_));
+  std::string columns, image;
+  for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
+    const BaseColumn* column = table_.columns[c].present ? base_.find(table_.columns[c].name)
+                                                         : nullptr;
+    if (column == nullptr) continue;
+    affinity_[c] = column->affinity;
+    present_.push_back(c);
+    columns += (columns.empty() ? "" : ",") + quote_name(column->name);
+    if (table_.is_key(c)) continue;
+    imaged_.push_back(c);
+    image += (image.empty() ? "c" : ",c") + std::to_string(c);
+  }
+  for (size_t i = 0; i < keys; ++i) {
+    const std::string name = column_name(table_.key[i]), k = "?" + std::to_string(i + 1);
+    key_match_ += (i > 0 ? " AND " : "") + name + "=" + k;
+    // The index finds what is equal under the key's collation; identity is binary.
+    if (!is_binary(key_collation_[i])) key_match_ += " AND " + name + "=" + k + " COLLATE BINARY";
+  }
+  const std::string from = " FROM main." + quote_name(base_.name) + " WHERE " + key_match_;
+  SYNCLINE_TRY(read_base_.prepare(db_, "SELECT " + columns + from));
+  SYNCLINE_TRY(exists_.prepare(db_, "SELECT 1" + from));
+  SYNCLINE_TRY(erase_.prepare(db_, "DELETE" + from));
+  if (image.empty()) return {};
+  return read_image_.prepare(db_, "SELECT " + image + " FROM main.sync_image_" + n +
+                                      " WHERE seq=?1");
+}
+
+bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) const {
+  *out = value;
+  const Affinity affinity = affinity_[column];
+  if (affinity == Affinity::blob || affinity == Affinity::text) return true;
+  if (!value.is(ValueKind::text)) return true;
+  // SQLite would make a number of text that looks like one, keeping 15 digits. Do it exactly.
+  const std::string_view text = value.bytes();
+  const char first = text.empty() ? 'x' : text[0];
+  if (first != '-' && first != '.' && (first < '0' || first > '9')) return true;
+  const char* end = text.data() + text.size();
+  int64_t integer = 0;
+  if (auto [at, error] = std::from_chars(text.data(), end, integer);
+      error == std::errc() && at == end) {
+    *out = Value::integer(integer);
+    return true;
+  }
+  double real = 0;
+  auto [at, error] = std::from_chars(text.data(), end, real);
+  if (at != end || error == std::errc::invalid_argument) return true;
+  if (error != std::errc() || !std::isfinite(real)) return false;
+  *out = Value::real(real);
+  return equal_in_meaning(LogicalKind::numeric, *out, value);
+}
+
+Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena) const {
+  const LogicalKind kind = table_.columns[column].kind;
+  // Text stays as it was written: every spelling that SQLite holds can be read by the other side.
+  if (value.is(ValueKind::text) && kind != LogicalKind::numeric) return arena->copy(value);
+  switch (kind) {
+    case LogicalKind::any:
+    case LogicalKind::text:
+    case LogicalKind::bytes: return arena->copy(value);
+    default: break;
+  }
+  const Value canonical = canonical_value(kind, value, arena);
+  return canonical.is_bytes() && canonical.bytes().data() == value.bytes().data()
+             ? arena->copy(canonical)
+             : canonical;
+}
+
+void TableAccess::bind_key(Statement* statement, int position, RowKey key) const {
+  for (size_t i = 0; i < key.size(); ++i) {
+    Value local;
+    to_local(table_.key[i], key[i], &local);
+    statement->bind(position + static_cast<int>(i), local);
+  }
+}
+
+Status TableAccess::read_state(RowKey key, Arena* arena, LocalRow* row) {
+  bind_key(&read_state_, 1, key);
+  bool found = false;
+  SYNCLINE_TRY(read_state_.next(&found));
+  row->has_state = found;
+  if (found) {
+    PackedRow& state = row->state;
+    state.site = static_cast<SiteIndex>(read_state_.integer(0));
+    state.seq = static_cast<uint64_t>(read_state_.integer(1));
+    state.hlc = static_cast<Hlc>(read_state_.integer(2));
+    state.flags = static_cast<uint32_t>(read_state_.integer(3));
+    state.context = static_cast<ContextId>(read_state_.integer(4));
+    state.cells = read_state_.is_null(5) ? std::string_view() : arena->copy(read_state_.bytes(5));
+  }
+  read_state_.reset();
+  return {};
+}
+
+void TableAccess::read_state_row(const Statement& cursor, Arena* arena, LocalRow* row) const {
+  const int at = static_cast<int>(table_.key.size());
+  row->has_state = true;
+  row->state.site = static_cast<SiteIndex>(cursor.integer(at));
+  row->state.seq = static_cast<uint64_t>(cursor.integer(at + 1));
+  row->state.hlc = static_cast<Hlc>(cursor.integer(at + 2));
+  row->state.flags = static_cast<uint32_t>(cursor.integer(at + 3));
+  row->state.context = static_cast<ContextId>(cursor.integer(at + 4));
+  row->state.cells =
+      cursor.is_null(at + 5) ? std::string_view() : arena->copy(cursor.bytes(at + 5));
+}
+
+Status TableAccess::read_base(RowKey key, Arena* arena, LocalRow* row) {
+  row->stored = false;
+  if (!table_.present) return {};
+  bind_key(&read_base_, 1, key);
+  bool found = false;
+  SYNCLINE_TRY(read_base_.next(&found));
+  if (found) {
+    row->stored = true;
+    const std::span<Value> values = arena->values(table_.column_count());
+    for (size_t i = 0; i < present_.size(); ++i) {
+      values[present_[i]] =
+          to_wire(present_[i], read_base_.value(static_cast<int>(i)), arena);
+    }
+    row->values = values;
+  }
+  read_base_.reset();
+  return {};
+}
+
+void TableAccess::read_base_row(const Statement& cursor, Arena* arena, LocalRow* row) const {
+  row->stored = true;
+  const std::span<Value> values = arena->values(table_.column_count());
+  const size_t keys = table_.key.size();
+  for (size_t i = 0; i < present_.size(); ++i) {
+    values[present_[i]] =
+        to_wire(present_[i], cursor.value(static_cast<int>(keys + i)), arena);
+  }
+  row->values = values;
+}
+
+Status TableAccess::exists(RowKey key, bool* yes) {
+  *yes = false;
+  if (!table_.present) return {};
+  bind_key(&exists_, 1, key);
+  SYNCLINE_TRY(exists_.next(yes));
+  exists_.reset();
+  return {};
+}
+
+Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
+                               std::span<const Value>* image) {
+  *image = {};
+  const std::span<Value> values = arena->values(table_.column_count());
+  for (size_t i = 0; i < table_.key.size(); ++i) values[table_.key[i]] = key[i];
+  for (size_t i = seqs.size(); i-- > 0 && read_image_.prepared();) {
+    read_image_.bind(1, seqs[i]);
+    bool found = false;
+    SYNCLINE_TRY(read_image_.next(&found));
+    if (found) {
+      for (size_t c = 0; c < imaged_.size(); ++c) {
+        values[imaged_[c]] = to_wire(imaged_[c], read_image_.value(static_cast<int>(c)), arena);
+      }
+    }
+    read_image_.reset();
+    if (found) break;
+  }
+  *image = values;
+  return {};
+}
+
+Status TableAccess::open_base_cursor(RowKey start, Statement* out) const {
+  std::string keys, order, not_null;
+  for (size_t i = 0; i < table_.key.size(); ++i) {
+    const std::string name = column_name(table_.key[i]);
+    const std::string sorted = is_binary(key_collation_[i]) ? name : name + " COLLATE BINARY";
+    keys += (i > 0 ? "," : "") + name;
+    order += (i > 0 ? "," : "") + sorted;
+    if (base_.nullable_key) not_null += " AND " + name + " IS NOT NULL";
+  }
+  std::string columns;
+  for (ColumnNumber c : present_) columns += "," + column_name(c);
+  std::string sql = "SELECT " + keys + columns + " FROM main." + quote_name(base_.name) +
+                    " WHERE " + (start.empty() ? "1" : after_start(order, start.size()));
+  SYNCLINE_TRY(out->prepare(db_, sql + not_null + " ORDER BY " + order));
+  bind_key(out, 1, start);
+  return {};
+}
+
+Status TableAccess::open_state_cursor(RowKey start, Statement* out) const {
+  const std::string keys = key_list(table_.key.size());
+  const std::string where = start.empty() ? "" : " WHERE " + after_start(keys, start.size());
+  SYNCLINE_TRY(out->prepare(db_, "SELECT " + keys + ",site,seq,hlc,flags,context,cells FROM "
+                                 "main.sync_state_" + std::to_string(table_.number) + where +
+                                 " ORDER BY " + keys));
+  bind_key(out, 1, start);
+  return {};
+}
+
+RowKey TableAccess::cursor_key(const Statement& cursor, std::vector<Value>* stored) const {
+  stored->resize(table_.key.size());
+  for (size_t i = 0; i < stored->size(); ++i) (*stored)[i] = cursor.value(static_cast<int>(i));
+  return *stored;
+}
+
+RowKey TableAccess::key_to_wire(RowKey stored, Arena* arena) const {
+  const std::span<Value> out = arena->values(stored.size());
+  for (size_t i = 0; i < stored.size(); ++i) out[i] = to_wire(table_.key[i], stored[i], arena);
+  return out;
+}
+
+}  // namespace syncline

@@ -1,0 +1,83 @@
+// Rows of one tracked table and of its companions, through prepared statements.
+//
+// Translates between the spelling that travels and what SQLite stores, and turns constraint errors
+// into outcomes. An access lives within one operation. Keys are given and returned as they travel.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sqlite_ext/catalog.h"
+#include "syncline/port.h"
+
+namespace syncline {
+
+class TableAccess {
+ public:
+  // `table` must outlive the access.
+  static Status open(sqlite3* db, const TableInfo& table, std::unique_ptr<TableAccess>* out);
+
+  const TableInfo& table() const { return table_; }
+  const BaseTable& base() const { return base_; }
+
+  // Fill the state or the base part of `row`; bytes go to `arena`.
+  Status read_state(RowKey key, Arena* arena, LocalRow* row);
+  Status read_base(RowKey key, Arena* arena, LocalRow* row);
+  Status exists(RowKey key, bool* yes);
+  // Values by column that were deleted at one of `events`, newest first; empty if there are none.
+  Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
+                    std::span<const Value>* image);
+
+  Status write_state(RowKey key, const PackedRow& packed);
+  Status append_relay(RowKey key);
+  // Runs the base action of `write`. A refusal is an outcome; errors are everything else.
+  Status write_base(const RowWrite& write, StoreOutcome* outcome);
+
+  // Sets one column of a base row that exists.
+  Status update_column(RowKey key, ColumnNumber column, const Value& value);
+
+  // Cursors in key order over rows after `start` (empty: all). Base columns: key, then present
+  // columns (see read_base_row). State columns: key, then those of read_state_row.
+  Status open_base_cursor(RowKey start, Statement* out) const;
+  Status open_state_cursor(RowKey start, Statement* out) const;
+  // The key in a cursor's first columns, as stored and as it travels.
+  RowKey cursor_key(const Statement& cursor, std::vector<Value>* stored) const;
+  RowKey key_to_wire(RowKey stored, Arena* arena) const;
+  void read_base_row(const Statement& cursor, Arena* arena, LocalRow* row) const;
+  void read_state_row(const Statement& cursor, Arena* arena, LocalRow* row) const;
+
+  // What SQLite would store for a value that travelled. False: it cannot without loss.
+  bool to_local(ColumnNumber column, const Value& value, Value* out) const;
+  Value to_wire(ColumnNumber column, const Value& value, Arena* arena) const;
+
+ private:
+  TableAccess(sqlite3* db, const TableInfo& table) : db_(db), table_(table) {}
+  Status prepare_all();
+  void bind_key(Statement* statement, int position, RowKey key) const;
+  Status insert_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
+  Status update_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
+  Status refusal(int rc, const RowWrite& write, StoreOutcome* outcome);
+  Status find_rivals(const RowWrite& write, StoreOutcome* outcome);
+  Status rivals_in(const std::vector<CaptureIndex::Part>& parts, const std::string& predicate,
+                   const RowWrite& write, StoreOutcome* outcome);
+  void refuse_value(ColumnNumber column, StoreOutcome* outcome) const;
+  Value write_value(const RowWrite& write, ColumnNumber column) const;
+  std::string column_name(ColumnNumber column) const {
+    return quote_name(table_.columns[column].name);
+  }
+
+  sqlite3* db_;
+  const TableInfo& table_;
+  BaseTable base_;
+  std::vector<Affinity> affinity_;          // by column
+  std::vector<ColumnNumber> present_;       // columns of the base table
+  std::vector<ColumnNumber> imaged_;        // present and not of the key
+  std::vector<std::string> key_collation_;  // of the base table's key
+  std::string key_match_;                   // WHERE of one base row, by its binary key
+  Statement read_state_, read_base_, exists_, read_image_, write_state_, relay_, erase_;
+  std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
+};
+
+}  // namespace syncline

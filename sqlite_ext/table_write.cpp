@@ -1,0 +1,217 @@
+// See table_access.h: writing rows, and what a constraint that refuses one tells.
+#include <algorithm>
+
+#include "sqlite_ext/table_access.h"
+
+namespace syncline {
+
+Status TableAccess::write_state(RowKey key, const PackedRow& packed) {
+  const int at = static_cast<int>(table_.key.size());
+  bind_key(&write_state_, 1, key);
+  write_state_.bind(at + 1, int64_t{packed.site});
+  write_state_.bind(at + 2, packed.seq);
+  write_state_.bind(at + 3, packed.hlc);
+  write_state_.bind(at + 4, int64_t{packed.flags});
+  write_state_.bind(at + 5, packed.context);
+  if (packed.cells.empty()) {
+    write_state_.bind_null(at + 6);
+  } else {
+    write_state_.bind_blob(at + 6, packed.cells);
+  }
+  return write_state_.run();
+}
+
+Status TableAccess::append_relay(RowKey key) {
+  bind_key(&relay_, 1, key);
+  return relay_.run();
+}
+
+void TableAccess::refuse_value(ColumnNumber column, StoreOutcome* outcome) const {
+  outcome->stored = false;
+  outcome->kind = ConflictKind::constraint;
+  outcome->reason = "column \"" + table_.columns[column].name +
+                    "\" cannot hold this number without losing digits: declare it TEXT";
+}
+
+// Key columns are what the row is found by, whatever `values` says.
+Value TableAccess::write_value(const RowWrite& write, ColumnNumber column) const {
+  for (size_t i = 0; i < table_.key.size(); ++i) {
+    if (table_.key[i] == column) return write.key[i];
+  }
+  return column < write.values.size() ? write.values[column] : Value();
+}
+
+Status TableAccess::insert_row(const RowWrite& write, Statement** statement,
+                               StoreOutcome* outcome) {
+  std::vector<ColumnNumber> columns;
+  columns.reserve(present_.size());
+  for (ColumnNumber c : present_) {
+    if (!write_value(write, c).is(ValueKind::absent)) columns.push_back(c);
+  }
+  Statement& insert = inserts_[columns];
+  if (!insert.prepared()) {
+    std::string names, marks;
+    for (ColumnNumber c : columns) {
+      names += (names.empty() ? "" : ",") + column_name(c);
+      marks += marks.empty() ? "?" : ",?";
+    }
+    // ABORT: a table that says ON CONFLICT REPLACE must not remove another row in silence.
+    SYNCLINE_TRY(insert.prepare(db_, "INSERT OR ABORT INTO main." + quote_name(base_.name) + "(" +
+                                         names + ") VALUES(" + marks + ")"));
+  }
+  for (size_t i = 0; i < columns.size(); ++i) {
+    Value local;
+    if (!to_local(columns[i], write_value(write, columns[i]), &local)) {
+      refuse_value(columns[i], outcome);
+      return {};
+    }
+    insert.bind(static_cast<int>(i) + 1, local);
+  }
+  *statement = &insert;
+  return {};
+}
+
+Status TableAccess::update_row(const RowWrite& write, Statement** statement,
+                               StoreOutcome* outcome) {
+  const auto keys = static_cast<int>(table_.key.size());
+  Statement& update = updates_[write.changed];
+  if (!update.prepared()) {
+    std::string set;
+    int at = keys;
+    for (ColumnNumber c : write.changed) {
+      set += (set.empty() ? "" : ",") + column_name(c) + "=?" + std::to_string(++at);
+    }
+    SYNCLINE_TRY(update.prepare(db_, "UPDATE OR ABORT main." + quote_name(base_.name) + " SET " +
+                                         set + " WHERE " + key_match_));
+  }
+  bind_key(&update, 1, write.key);
+  for (size_t i = 0; i < write.changed.size(); ++i) {
+    Value local;
+    if (!to_local(write.changed[i], write.values[write.changed[i]], &local)) {
+      refuse_value(write.changed[i], outcome);
+      return {};
+    }
+    update.bind(keys + 1 + static_cast<int>(i), local);
+  }
+  *statement = &update;
+  return {};
+}
+
+Status TableAccess::write_base(const RowWrite& write, StoreOutcome* outcome) {
+  Statement* statement = nullptr;
+  switch (write.base) {
+    case BaseAction::none: return {};
+    case BaseAction::erase:
+      bind_key(&erase_, 1, write.key);
+      return erase_.run();
+    case BaseAction::insert: SYNCLINE_TRY(insert_row(write, &statement, outcome)); break;
+    case BaseAction::update: SYNCLINE_TRY(update_row(write, &statement, outcome)); break;
+  }
+  if (statement == nullptr) return {};
+  const int rc = statement->step();
+  Status failed;
+  if (rc != SQLITE_DONE) failed = refusal(rc, write, outcome);
+  statement->reset();
+  return failed;
+}
+
+Status TableAccess::update_column(RowKey key, ColumnNumber column, const Value& value) {
+  const std::vector<Value> values(column + 1, value);
+  RowWrite write;
+  write.key = key;
+  write.base = BaseAction::update;
+  write.values = values;
+  write.changed = {column};
+  StoreOutcome outcome;
+  return write_base(write, &outcome);
+}
+
+// Tells a constraint from an error. The message of a constraint names table and columns, no values.
+Status TableAccess::refusal(int rc, const RowWrite& write, StoreOutcome* outcome) {
+  const int extended = sqlite3_extended_errcode(db_);
+  if ((rc & 0xff) != SQLITE_CONSTRAINT && (rc & 0xff) != SQLITE_MISMATCH &&
+      (rc & 0xff) != SQLITE_TOOBIG) {
+    return status_of(db_, extended, "writing table \"" + table_.name + "\"");
+  }
+  outcome->stored = false;
+  outcome->reason = sqlite3_errmsg(db_);
+  outcome->kind = ConflictKind::constraint;
+  if ((rc & 0xff) == SQLITE_MISMATCH) {
+    outcome->reason = "the key of table \"" + table_.name + "\" holds integers only";
+  }
+  const bool unique = extended == SQLITE_CONSTRAINT_UNIQUE ||
+                      extended == SQLITE_CONSTRAINT_PRIMARYKEY ||
+                      extended == SQLITE_CONSTRAINT_ROWID;
+  if ((rc & 0xff) != SQLITE_CONSTRAINT || !unique) return {};
+  outcome->kind = ConflictKind::unique;
+  return find_rivals(write, outcome);
+}
+
+// All rows that hold a unique key the refused row claims.
+Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
+  std::vector<CaptureIndex::Part> primary;
+  for (size_t i = 0; i < base_.key.size(); ++i) {
+    primary.push_back({base_.key[i], key_collation_[i]});
+  }
+  SYNCLINE_TRY(rivals_in(primary, {}, write, outcome));
+  std::vector<UniqueIndex> indexes;
+  SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
+  for (const UniqueIndex& index : indexes) {
+    if (index.expression) continue;
+    SYNCLINE_TRY(rivals_in(index.key.parts, index.key.predicate, write, outcome));
+  }
+  return {};
+}
+
+Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
+                              const std::string& predicate, const RowWrite& write,
+                              StoreOutcome* outcome) {
+  std::string keys, where, same;
+  const int key_count = static_cast<int>(table_.key.size());
+  for (int i = 0; i < key_count; ++i) {
+    const std::string name = column_name(table_.key[static_cast<size_t>(i)]);
+    keys += (i > 0 ? "," : "") + name;
+    same += (i > 0 ? " AND " : "") + name + " IS ?" + std::to_string(i + 1) + " COLLATE BINARY";
+  }
+  std::vector<ColumnNumber> claimed;
+  std::vector<Value> values;
+  for (const CaptureIndex::Part& part : parts) {
+    const int64_t c = find_column(table_.columns, part.column);
+    if (c < 0) return {};
+    const auto column = static_cast<ColumnNumber>(c);
+    const Value value = write_value(write, column);
+    Value local;
+    if (value.is(ValueKind::absent) || !to_local(column, value, &local)) return {};
+    claimed.push_back(column);
+    values.push_back(local);
+    where += quote_name(part.column) + "=?" + std::to_string(key_count + values.size()) +
+             " COLLATE " + quote_name(part.collation) + " AND ";
+  }
+  if (!predicate.empty()) where += "(" + predicate + ") AND ";
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db_, "SELECT " + keys + " FROM main." + quote_name(base_.name) +
+                                  " WHERE " + where + "NOT (" + same + ")"));
+  bind_key(&s, 1, write.key);
+  for (size_t i = 0; i < values.size(); ++i) s.bind(key_count + 1 + static_cast<int>(i), values[i]);
+  bool any = false;
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) break;
+    any = true;
+    std::vector<Value> stored;
+    Arena arena;
+    const std::string key = encode_key(key_to_wire(cursor_key(s, &stored), &arena));
+    if (std::find(outcome->rivals.begin(), outcome->rivals.end(), key) == outcome->rivals.end()) {
+      outcome->rivals.push_back(key);
+    }
+  }
+  if (!any) return {};
+  for (ColumnNumber c : claimed) {
+    if (std::find(outcome->claimed.begin(), outcome->claimed.end(), c) == outcome->claimed.end()) {
+      outcome->claimed.push_back(c);
+    }
+  }
+  return {};
+}
+
+}  // namespace syncline
