@@ -3,6 +3,7 @@
 // the versions known: of two rows that claim one unique key the one with the greater version is
 // stored, and a row is stored only while the rows its foreign keys name are.
 #include <algorithm>
+#include <utility>
 
 #include "apply_run.h"
 
@@ -23,7 +24,7 @@ Status ApplyRun::retry() {
   SYNCLINE_TRY(try_held(held, &stored));
   SYNCLINE_TRY(record());
   report_.applied = stored;
-  report_.quarantined = held.size() - std::min(held.size(), stored);
+  report_.quarantined = held_here_.size();
   report_.complete = true;
   return {};
 }
@@ -141,34 +142,39 @@ Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
   return {};
 }
 
-// Stores what fits now; `stored` counts the rows that were let in and stayed.
+// Stores what fits now, in rounds: a row let in lets in its children, and one that is displaced
+// frees what else it claimed. `stored` counts the rows that were let in.
 Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   std::set<std::pair<uint32_t, std::string>> waiting;
   std::vector<std::pair<uint32_t, std::string>> order;
-  for (const RowRef& ref : refs) {
-    if (waiting.insert({ref.table, ref.key}).second) order.emplace_back(ref.table, ref.key);
-  }
-  auto seen = waiting;
-  const size_t before = waiting.size();
-  for (int round = 0; round < kRoundsMax && !waiting.empty(); ++round) {
-    const size_t waiting_before = waiting.size();
-    for (const auto& [number, key] : order) {
-      const TableInfo* table = table_by_number(number);
-      if (table == nullptr || waiting.count({number, key}) == 0) continue;
+  const auto wait_for = [&](const std::vector<RowRef>& rows) {
+    for (const RowRef& ref : rows) {
+      const auto row = std::make_pair(ref.table, ref.key);
+      if (waiting.insert(row).second) order.push_back(row);
+    }
+  };
+  wait_for(refs);
+  refused_.clear();
+  bool progress = true;
+  for (int round = 0; round < kRoundsMax && progress; ++round) {
+    progress = false;
+    const auto turn = std::exchange(order, {});
+    for (const auto& row : turn) {
+      const TableInfo* table = table_by_number(row.first);
       bool in = false;
-      SYNCLINE_TRY(try_one(*table, key, &in));
-      if (in) waiting.erase({number, key});
+      if (table != nullptr) SYNCLINE_TRY(try_one(*table, row.second, &in));
+      if (in) {
+        waiting.erase(row);
+        progress = true;
+        ++*stored;
+      } else {
+        order.push_back(row);
+      }
       SYNCLINE_TRY(port_.check_interrupt());
     }
-    refused_.clear();
     SYNCLINE_TRY(settle_foreign_keys());
-    for (const RowRef& ref : refused_) {  // let in, and held again for want of a parent
-      waiting.insert({ref.table, ref.key});
-      if (seen.insert({ref.table, ref.key}).second) order.emplace_back(ref.table, ref.key);
-    }
-    if (waiting.size() >= waiting_before) break;
+    wait_for(std::exchange(refused_, {}));
   }
-  *stored = before - std::min(before, waiting.size());
   return {};
 }
 
@@ -186,7 +192,9 @@ Status ApplyRun::try_one(const TableInfo& table, const std::string& key, bool* s
   return release(table, &work, stored);
 }
 
+// Tries to put a held row into the base table, in the place of rivals that are less than it.
 Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
+  std::vector<RowRef> losers;
   for (int attempt = 0; attempt < 2; ++attempt) {
     work->after.held = false;
     RowWrite write = plan_write(table, work);
@@ -197,15 +205,14 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
     const StoreOutcome& outcome = outcomes.at(0);
     if (outcome.stored) {
       note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
-      if (table.refers && write.base == BaseAction::insert) {
-        written_.push_back({table.number, encode_key(write.key), {}});
-      }
       *stored = true;
-      return {};
+      return write.base == BaseAction::insert
+                 ? keep_only_with_parents(table, write.key, losers, stored)
+                 : Status();
     }
     bool won = false;
     if (outcome.kind == ConflictKind::unique && attempt == 0) {
-      SYNCLINE_TRY(displace(table, *work, outcome, &won));
+      SYNCLINE_TRY(displace(table, *work, outcome, &losers, &won));
     }
     if (!won) {  // still held; the reason may be another one by now
       note_held(table, write.key, true, outcome.kind, outcome.reason, &work->shown);
@@ -215,21 +222,37 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
   return {};
 }
 
+// A row that is to be held for want of a parent takes nobody's place.
+Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
+                                        const std::vector<RowRef>& losers, bool* stored) {
+  if (!table.refers) return {};
+  const RowRef row{table.number, encode_key(key), {}};
+  std::vector<RowRef> dangling;
+  SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&row, 1), {}, &dangling));
+  if (dangling.empty()) return {};
+  *stored = false;
+  SYNCLINE_TRY(hold_refs(std::move(dangling), ConflictKind::foreign_key));
+  for (const RowRef& loser : losers) {
+    bool back = false;
+    SYNCLINE_TRY(try_one(table, loser.key, &back));
+  }
+  return {};
+}
+
 // Two rows, one unique key: the greater version of the key's cells is stored.
 Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
-                          bool* won) {
+                          std::vector<RowRef>* losers, bool* won) {
   const Version mine = claim(table, work, outcome.claimed);
-  std::vector<RowRef> losers;
   for (const std::string& key : outcome.rivals) {
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, site_.sites, table.on_delete, &rival.shown);
     if (compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) return {};
-    losers.push_back({table.number, key, outcome.reason});
+    losers->push_back({table.number, key, outcome.reason});
   }
-  *won = !losers.empty();
-  return hold_refs(std::move(losers), ConflictKind::unique);
+  *won = !losers->empty();
+  return hold_refs(*losers, ConflictKind::unique);
 }
 
 Version ApplyRun::claim(const TableInfo& table, const Work& work,
@@ -241,7 +264,8 @@ Version ApplyRun::claim(const TableInfo& table, const Work& work,
   for (const ColumnNumber c : columns) {
     if (table.is_key(c)) {
       const RowState& row = work.after.empty() ? work.before : work.after;
-      for (const Version& v : row.rest) see(v);
+      for (const Version& v : row.rest)
+        see(v);
     } else {
       see(work.shown.versions[c]);
     }

@@ -73,7 +73,10 @@ class ApplyRun {
   Status try_held(const std::vector<RowRef>& refs, size_t* stored);
   Status try_one(const TableInfo& table, const std::string& key, bool* stored);
   Status release(const TableInfo& table, Work* work, bool* stored);
-  Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome, bool* won);
+  Status keep_only_with_parents(const TableInfo& table, RowKey key,
+                                const std::vector<RowRef>& losers, bool* stored);
+  Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
+                  std::vector<RowRef>* losers, bool* won);
   Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);
   Version claim(const TableInfo& table, const Work& work,
                 const std::vector<ColumnNumber>& columns) const;
