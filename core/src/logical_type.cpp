@@ -168,7 +168,10 @@ bool plain_decimal(std::string_view text, std::string* out) {
   int64_t exponent = 0;
   if (const size_t e = text.find_first_of("eE"); e != std::string_view::npos) {
     std::string_view digits = text.substr(e + 1);
-    if (!digits.empty() && digits.front() == '+') digits.remove_prefix(1);
+    if (digits.starts_with("+")) {
+      digits.remove_prefix(1);
+      if (digits.starts_with("-")) return false;
+    }
     const auto [end, error] =
         std::from_chars(digits.data(), digits.data() + digits.size(), exponent);
     if (error != std::errc() || end != digits.data() + digits.size()) return false;
