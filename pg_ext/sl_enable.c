@@ -358,6 +358,53 @@ create_triggers(const char *table)
 		table, SL_TRUNCATE_TRIGGER));
 }
 
+static uint32
+new_table_number(void)
+{
+	sl_exec("UPDATE syncline.self SET next_table = next_table + 1 RETURNING next_table - 1",
+			0, NULL, NULL, NULL);
+	return sl_result_int64(0, 1);
+}
+
+static Datum
+text_datum(SlBytes bytes)
+{
+	return PointerGetDatum(cstring_to_text_with_len(bytes.data, bytes.size));
+}
+
+void
+sl_leaf_park(void *argument)
+{
+	SlPark	   *park = argument;
+	static const Oid types[] = {INT4OID, TEXTOID, TEXTOID, INT2OID};
+	const char	nulls[] = {' ', ' ', ' ', ' ', '\0'};
+	const char	nulls_no_key[] = {' ', ' ', ' ', 'n', '\0'};
+
+	SPI_connect();
+	if (park->number == 0)
+	{
+		const Datum name[] = {(Datum) 0, text_datum(park->name)};
+
+		park->number = new_table_number();
+		sl_exec(psprintf("INSERT INTO syncline.tbl (number, name, present) VALUES (%u, $2, false)",
+						 park->number), 2, types, name, "n ");
+		sl_create_state_table(park->number);
+	}
+	for (uint32 i = 0; i < park->column_count; i++)
+	{
+		const SlColumnDef *column = &park->columns[i];
+		const Datum values[] = {Int32GetDatum(park->number), text_datum(column->name),
+		text_datum(column->type), Int16GetDatum(column->key_position)};
+
+		sl_exec("INSERT INTO syncline.col (tbl, number, name, type, present, key_position)"
+				" SELECT $1, coalesce(max(number) + 1, 0), $2, $3, false, $4"
+				" FROM syncline.col WHERE tbl = $1", lengthof(types), types, values,
+				column->key_position < 0 ? nulls_no_key : nulls);
+	}
+	SPI_finish();
+	sl_tables_forget();
+}
+
 /* Takes the next seq for the baseline. */
 static int64
 take_baseline(void)
@@ -429,9 +476,7 @@ register_table(Relation relation, const char *on_delete, bool *adopted)
 	}
 	else
 	{
-		sl_exec("UPDATE syncline.self SET next_table = next_table + 1 RETURNING next_table - 1",
-				0, NULL, NULL, NULL);
-		number = sl_result_int64(0, 1);
+		number = new_table_number();
 		sl_exec(psprintf("INSERT INTO syncline.tbl (number, name, present) VALUES (%u, $1, false)",
 						 number), 1, types, values, NULL);
 		sl_create_state_table(number);

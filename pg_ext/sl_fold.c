@@ -32,6 +32,7 @@ enum
 typedef struct LogStream
 {
 	Tuplesortstate *sort;
+	TupleDesc	desc;			/* our own: the relation's may be rebuilt while we sort */
 	TupleTableSlot *slot;
 	MemoryContext context;		/* of all of this */
 	MemoryContext batch;		/* of the entries handed out */
@@ -57,7 +58,7 @@ begin_sort(TupleDesc desc)
 	for (int i = 0; i < lengthof(columns); i++)
 		operators[i] = less_than(TupleDescAttr(desc, columns[i] - 1)->atttypid);
 	return tuplesort_begin_heap(desc, lengthof(columns), columns, operators, collations,
-								nulls_first, work_mem, NULL, TUPLESORT_NONE);
+								nulls_first, maintenance_work_mem, NULL, TUPLESORT_NONE);
 }
 
 /* Moves every visible entry from the log into the sort. */
@@ -75,7 +76,7 @@ consume(SlLog *log, LogStream *stream, Relation relation)
 		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
 			log->own_entries = true;
 		if (stream->sort == NULL)
-			stream->sort = begin_sort(RelationGetDescr(relation));
+			stream->sort = begin_sort(stream->desc);
 		tuplesort_puttupleslot(stream->sort, slot);
 		simple_heap_delete(relation, &slot->tts_tid);
 		log->entry_count++;
@@ -101,12 +102,12 @@ sl_leaf_log_open(void *argument)
 	stream->batch = AllocSetContextCreate(context, "syncline log batch", ALLOCSET_DEFAULT_SIZES);
 	sl_advance();
 	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	stream->desc = CreateTupleDescCopy(RelationGetDescr(relation));
 	consume(log, stream, relation);
 	if (stream->sort != NULL)
 	{
 		tuplesort_performsort(stream->sort);
-		stream->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(relation)),
-												&TTSOpsMinimalTuple);
+		stream->slot = MakeSingleTupleTableSlot(stream->desc, &TTSOpsMinimalTuple);
 	}
 	table_close(relation, NoLock);
 	MemoryContextSwitchTo(old);

@@ -158,7 +158,8 @@ flush_inserts(Writer *writer)
 					   writer->bulk);
 	for (int i = 0; i < writer->count; i++)
 	{
-		sl_insert_index_tuples(writer->target, writer->slots[i], writer->estate, false);
+		/* "update" is a hint that wants a range table */
+		(void) sl_insert_index_tuples(writer->target, writer->slots[i], writer->estate, false);
 		ResetPerTupleExprContext(writer->estate);
 		ExecClearTuple(writer->slots[i]);
 	}
@@ -192,7 +193,8 @@ update_row(Writer *writer, const SlStateRow *row, TupleTableSlot *slot)
 	sl_table_tuple_update(writer->target->ri_RelationDesc, &tid, slot, GetActiveSnapshot(),
 						  &update_indexes);
 	if (update_indexes)
-		sl_insert_index_tuples(writer->target, slot, writer->estate, true);
+		/* "update" is a hint that wants a range table */
+		(void) sl_insert_index_tuples(writer->target, slot, writer->estate, false);
 	ResetPerTupleExprContext(writer->estate);
 	ExecClearTuple(slot);
 }
