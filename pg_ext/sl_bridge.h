@@ -21,7 +21,7 @@
  *   sl_state.c          reading and writing state rows
  *   sl_fold.c           the log as a sorted stream; existence of base rows
  *   sl_conflict.c       writing conflict records
- *   sl_enable.c         sync_enable, sync_disable, state tables
+ *   sl_enable.c         sync_enable, sync_disable, state tables, parking
  *   sl_ddl.c            event triggers
  *   sl_sql.c            sync_site_id and the other small SQL functions
  *   bridge.cpp          keys and images for capture; statuses
@@ -381,6 +381,8 @@ void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
 /* JSON texts; they live until the next call of either. */
 SlBytes slb_version_vector(SlStatus *status);
 SlBytes slb_hello(SlBytes engine, SlStatus *status);
+/* The SQLSTATE of a status code, five characters. Never fails. */
+const char *slb_sqlstate(int code);
 /* nearest_name; empty if none is near. Lives until the next call. */
 SlBytes slb_nearest_name(SlBytes name, const SlBytes *names, uint32_t count);
 

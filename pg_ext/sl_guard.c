@@ -24,24 +24,6 @@ enum
 	SL_STATUS_CANCELLED, SL_STATUS_HOST_FAILED, SL_STATUS_INTERNAL
 };
 
-static const int sqlstate_of[] = {
-	[SL_OK] = ERRCODE_SUCCESSFUL_COMPLETION,
-	[SL_STATUS_INVALID_ARGUMENT] = ERRCODE_INVALID_PARAMETER_VALUE,
-	[SL_STATUS_CORRUPT_INPUT] = ERRCODE_DATA_CORRUPTED,
-	[SL_STATUS_UNSUPPORTED_VERSION] = ERRCODE_FEATURE_NOT_SUPPORTED,
-	[SL_STATUS_LIMIT_EXCEEDED] = ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-	[SL_STATUS_SCHEMA_MISMATCH] = ERRCODE_DATATYPE_MISMATCH,
-	[SL_STATUS_GAP] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-	[SL_STATUS_CLOCK_DRIFT] = ERRCODE_DATETIME_FIELD_OVERFLOW,
-	[SL_STATUS_IDENTITY] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-	[SL_STATUS_BUSY] = ERRCODE_LOCK_NOT_AVAILABLE,
-	[SL_STATUS_REFUSED] = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-	[SL_STATUS_PEER_FAILED] = ERRCODE_CONNECTION_FAILURE,
-	[SL_STATUS_CANCELLED] = ERRCODE_QUERY_CANCELED,
-	[SL_STATUS_HOST_FAILED] = ERRCODE_INTERNAL_ERROR,
-	[SL_STATUS_INTERNAL] = ERRCODE_INTERNAL_ERROR,
-};
-
 /*
  * Copies the current error into `context`, or returns NULL when even that fails. Clears the error
  * state either way.
@@ -193,6 +175,8 @@ sl_guard_forget(void)
 void
 sl_report(const SlStatus *status)
 {
+	const char *sqlstate;
+
 	if (status->code == SL_OK)
 		return;
 	if (status->code == SL_STATUS_HOST_FAILED || status->code == SL_STATUS_CANCELLED)
@@ -208,10 +192,10 @@ sl_report(const SlStatus *status)
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 		}
 	}
-	if (status->code < 0 || status->code >= (int) lengthof(sqlstate_of))
-		elog(ERROR, "syncline: unknown status code %d", status->code);
+	sqlstate = slb_sqlstate(status->code);
 	ereport(ERROR,
-			(errcode(sqlstate_of[status->code]),
+			(errcode(MAKE_SQLSTATE(sqlstate[0], sqlstate[1], sqlstate[2], sqlstate[3],
+								   sqlstate[4])),
 			 errmsg("%s", status->message),
 			 status->hint[0] != '\0' ? errhint("%s", status->hint) : 0));
 }

@@ -1,0 +1,130 @@
+// Port over the leaves of sl_exchange.h: one operation, between sl_merge_begin and sl_merge_end.
+//
+//   pg_port.cpp       the site, the registry, what an exchange leaves behind
+//   pg_port_rows.cpp  fetching and storing rows
+//   pg_scan.cpp       scanning for an export
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pg_ext/pg_scan.h"
+#include "pg_ext/pg_site.h"
+#include "pg_ext/sl_exchange.h"
+#include "syncline/apply.h"
+#include "syncline/exporter.h"
+#include "syncline/port.h"
+
+namespace syncline::pg {
+
+// A base table open for this operation. Closed by close() only: after an error the transaction is to
+// be rolled back, and the server closes it then.
+class BaseTable {
+ public:
+  BaseTable() = default;
+  BaseTable(const BaseTable&) = delete;
+  BaseTable& operator=(const BaseTable&) = delete;
+
+  // Errors: host_failed, also for missing privileges.
+  Status open(uint32_t number, bool write);
+  Status close();
+  void* get() const { return base_; }
+  uint32_t number() const { return number_; }
+
+  // Names the rows of the following calls; `keys` must outlive them. Keys that the column types
+  // cannot hold have no row.
+  Status set_keys(const std::vector<const SlValue*>& keys);
+
+ private:
+  void* base_ = nullptr;
+  uint32_t number_ = 0;
+};
+
+// Calls a leaf in a subtransaction; *failed tells an error that was rolled back. Errors: host_failed.
+Status attempt(void (*leaf)(void*), void* argument, SlFailure* failure, bool* failed);
+
+class PgPort final : public Port {
+ public:
+  // `write`: tables are opened for writing and rows are locked.
+  explicit PgPort(bool write) : write_(write) {}
+  // Ends the operation; not to be called after an error.
+  Status finish() { return base_.close(); }
+
+  // A plan left by the last chunk of this session, if the export goes on from `resume_hex`.
+  void resume_plan(std::string_view resume_hex) { resume_hex_ = resume_hex; }
+  void keep_plan(std::string_view resume_hex);
+
+  Status load_site(SiteState* out) override;
+  Status recognises(const VectorEntry& own, bool* yes) override;
+  Status load_tables(std::vector<TableInfo>* out) override;
+  Status park(const TableSchema& remote, std::vector<TableInfo>* tables) override;
+  Status fetch(const TableInfo& table, std::span<const RowKey> keys, RowBatch* out) override;
+  Status store(const TableInfo& table, std::span<const RowWrite> writes,
+               std::vector<StoreOutcome>* outcomes) override;
+  Status find_dangling(std::span<const RowRef> written, std::span<const RowRef> removed,
+                       std::vector<RowRef>* out) override;
+  Status list_held(std::vector<RowRef>* out) override;
+  Status record_conflicts(std::span<const ConflictRecord> records) override;
+  Status load_incoming(const SiteId& sender, Incoming* out) override;
+  Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
+  Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
+  Status open_scan(const VersionVector& since, const ScanStart& start) override;
+  Status scan(size_t count_max, RowBatch* out) override;
+  Status check_interrupt() override;
+
+ private:
+  // A row of the last fetch: its key, and where its state stands.
+  struct Fetched {
+    const Value* key = nullptr;
+    std::string encoded;
+    uint64_t place = 0;
+    int64_t position = 0;
+    bool known = true;  // false: the state was written since
+  };
+
+  // --- pg_port_rows.cpp
+  Status open_base(const TableInfo& table);
+  Status see_everything(bool* changed);
+  Status read_rows(const TableInfo& table, RowBatch* out);
+  Status read_states(const TableInfo& table, RowBatch* out);
+  Status find_fetched(const TableInfo& table, std::span<const RowWrite> writes,
+                      std::vector<size_t>* rows);
+  Status write_base(const TableInfo& table, std::span<const RowWrite> writes,
+                    const std::vector<size_t>& rows, std::vector<StoreOutcome>* outcomes);
+  Status run_writes(SlWriteBatch* batch, void (*step)(void*));
+  Status write_states(const TableInfo& table, std::span<const RowWrite> writes,
+                      const std::vector<size_t>& rows,
+                      const std::vector<StoreOutcome>& outcomes);
+  // --- pg_port.cpp
+  Status save_knowledge(const SiteState& site, const ExchangeUpdate& update);
+  // --- pg_scan.cpp
+  Status enter_table();
+  Status plan_table(const TableInfo& table, std::string_view after);
+  Status collect_keys(const TableInfo& table, std::string_view after);
+
+  const bool write_;
+  SiteTable sites_;
+  SiteIndex sites_known_ = 0;
+  std::vector<TableInfo> tables_;
+  BaseTable base_;
+  uint64_t completions_ = 0;
+  bool fresh_ = false;  // a snapshot was taken by see_everything
+
+  uint32_t fetched_table_ = 0;
+  std::vector<Fetched> fetched_;
+  std::vector<RowKey> fetched_keys_;
+
+  std::string resume_hex_;
+  VersionVector since_;
+  int64_t begin_ = 0;
+  size_t table_at_ = 0;  // in tables_
+  std::string scan_after_;
+  ScanPlan plan_;
+};
+
+// One step of an exchange, inside an operation begun by sl_merge_begin: pg_exchange.cpp.
+Status export_next(std::string_view vector, const ExportOptions& options,
+                   std::string_view resume_hex, ExportedChunk* out);
+Status apply_now(std::string_view chunk, const ApplyOptions& options, ApplyReport* report);
+
+}  // namespace syncline::pg

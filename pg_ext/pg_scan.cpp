@@ -1,0 +1,158 @@
+// Scanning for an export. See pg_scan.h.
+#include "pg_ext/pg_scan.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "pg_ext/pg_port.h"
+
+namespace syncline::pg {
+
+namespace {
+
+constexpr uint32_t kKeysPerRead = 1024;
+
+// What this session's last chunk left, and the token that goes on from it.
+struct KeptPlan {
+  std::string resume_hex;
+  ScanPlan plan;
+};
+std::unique_ptr<KeptPlan> kept_plan;
+
+}  // namespace
+
+void ScanPlan::begin(uint32_t table, std::string_view after) {
+  table_ = table;
+  last_ = after;
+  ceiling_.clear();
+  keys_.clear();
+  at_ = 0;
+  truncated_ = false;
+}
+
+void ScanPlan::add(std::string_view key) {
+  if (key <= std::string_view(last_) || (truncated_ && key > std::string_view(ceiling_))) return;
+  keys_.emplace_back(key);
+  if (keys_.size() >= 2 * kKeysMax) shrink();
+}
+
+void ScanPlan::shrink() {
+  std::sort(keys_.begin(), keys_.end());
+  keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
+  if (keys_.size() <= kKeysMax) return;
+  keys_.resize(kKeysMax);
+  ceiling_ = keys_.back();
+  truncated_ = true;
+}
+
+void ScanPlan::finish() { shrink(); }
+
+std::vector<std::string_view> ScanPlan::next(size_t count_max) {
+  const size_t count = std::min(count_max, keys_.size() - at_);
+  std::vector<std::string_view> out(keys_.begin() + static_cast<std::ptrdiff_t>(at_),
+                                    keys_.begin() + static_cast<std::ptrdiff_t>(at_ + count));
+  at_ += count;
+  if (count > 0) last_ = out.back();
+  return out;
+}
+
+void ScanPlan::seek(std::string_view after) {
+  at_ = static_cast<size_t>(std::upper_bound(keys_.begin(), keys_.end(), after) - keys_.begin());
+  last_ = after;
+}
+
+void PgPort::keep_plan(std::string_view resume_hex) {
+  kept_plan.reset();
+  if (resume_hex.empty() || table_at_ >= tables_.size()) return;
+  kept_plan = std::make_unique<KeptPlan>();
+  kept_plan->resume_hex = resume_hex;
+  kept_plan->plan = std::move(plan_);
+}
+
+Status PgPort::open_scan(const VersionVector& since, const ScanStart& start) {
+  since_ = since;
+  std::vector<int64_t> seqs;
+  for (SiteIndex s = 0; s < since.size(); ++s) seqs.push_back(static_cast<int64_t>(since.seq(s)));
+  SlScanBegin begin = {seqs.data(), static_cast<uint32_t>(seqs.size()), 0};
+  SYNCLINE_TRY(guard(sl_leaf_scan_begin, &begin));
+  begin_ = begin.begin;
+  table_at_ = 0;
+  scan_after_.clear();
+  if (!start.table.empty()) {
+    while (table_at_ < tables_.size() && tables_[table_at_].rank < start.rank) ++table_at_;
+    if (table_at_ < tables_.size() && tables_[table_at_].rank == start.rank) {
+      scan_after_ = start.key;
+    }
+  }
+  return enter_table();
+}
+
+// Makes the plan of the table at hand, from behind `scan_after_`.
+Status PgPort::enter_table() {
+  if (table_at_ >= tables_.size()) return {};
+  const TableInfo& table = tables_[table_at_];
+  if (table.present && base_.number() != table.number) {
+    SYNCLINE_TRY(base_.close());
+    SYNCLINE_TRY(base_.open(table.number, write_));
+  }
+  if (kept_plan != nullptr && !resume_hex_.empty() && kept_plan->resume_hex == resume_hex_ &&
+      kept_plan->plan.table() == table.number) {
+    plan_ = std::move(kept_plan->plan);
+    kept_plan.reset();
+    plan_.seek(scan_after_);
+    return {};
+  }
+  return plan_table(table, scan_after_);
+}
+
+Status PgPort::plan_table(const TableInfo& table, std::string_view after) {
+  const std::string from(after);  // it may be the plan's own
+  plan_.begin(table.number, from);
+  const bool whole = table.present && !since_.knows(table.baseline);
+  SlKeys keys = {};
+  keys.number = table.number;
+  keys.begin = begin_;
+  keys.base = whole ? base_.get() : nullptr;
+  keys.count_max = kKeysPerRead;
+  SYNCLINE_TRY(guard(sl_leaf_keys_open, &keys));
+  do {
+    SYNCLINE_TRY(check_interrupt());
+    SYNCLINE_TRY(guard(sl_leaf_keys_next, &keys));
+    for (uint32_t i = 0; i < keys.count; ++i) plan_.add(view(keys.keys[i]));
+  } while (keys.count > 0);
+  plan_.finish();
+  return guard(sl_leaf_keys_close, &keys);
+}
+
+Status PgPort::scan(size_t count_max, RowBatch* out) {
+  out->clear();
+  while (table_at_ < tables_.size()) {
+    const TableInfo& table = tables_[table_at_];
+    const std::vector<std::string_view> encoded = plan_.next(count_max);
+    if (!encoded.empty()) {
+      fetched_table_ = table.number;
+      fetched_.assign(encoded.size(), Fetched());
+      fetched_keys_.clear();
+      std::vector<Value> key;
+      for (size_t i = 0; i < encoded.size(); ++i) {
+        key.clear();
+        SYNCLINE_TRY(decode_key(encoded[i], &out->arena, &key));
+        fetched_keys_.push_back(out->arena.copy(RowKey(key)));
+        fetched_[i].key = fetched_keys_.back().data();
+        fetched_[i].encoded = encoded[i];
+      }
+      out->table = &table;
+      return read_rows(table, out);
+    }
+    if (plan_.truncated()) {
+      SYNCLINE_TRY(plan_table(table, plan_.last()));
+    } else {
+      ++table_at_;
+      scan_after_.clear();
+      SYNCLINE_TRY(enter_table());
+    }
+  }
+  return {};
+}
+
+}  // namespace syncline::pg
