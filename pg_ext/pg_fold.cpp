@@ -53,6 +53,7 @@ class Fold {
 
   // The rows gathered so far, all of one table.
   uint32_t table_ = 0;
+  uint32_t empty_table_ = 0;  // its state was empty when we came to it; 0: none
   Arena arena_;
   std::vector<TouchedRow> rows_;
   size_t row_count_ = 0;  // rows_ keeps the memory of its elements
@@ -136,8 +137,11 @@ Status Fold::flush() {
   before_.resize(count);
   after_.resize(count);
   if (cells_.size() < count) cells_.resize(count);
-  SlStateRead read{table_, static_cast<uint32_t>(count), keys_.data(), before_.data()};
+  // Each row comes once: a table whose state was empty has none for the rows to come either.
+  SlStateRead read{table_, static_cast<uint32_t>(count), keys_.data(), before_.data(),
+                   empty_table_ == table_};
   SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
+  if (read.known_empty) empty_table_ = table_;
   SlProbe probe = {};
   probe.table = table_;
   probe.count = static_cast<uint32_t>(count);

@@ -245,13 +245,17 @@ typedef struct SlStateRow
 	uint64_t place;				/* where the row stands, from sl_leaf_state_read; 0: nowhere */
 } SlStateRow;
 
-/* Fills rows[i] for keys[i]; place 0 where there is none. Keys should be sorted. */
+/*
+ * Fills rows[i] for keys[i]; place 0 where there is none. Keys should be sorted. The caller may set
+ * known_empty to skip the look: what it has written itself since then must not be asked for.
+ */
 typedef struct SlStateRead
 {
 	uint32_t table;
 	uint32_t count;
 	const SlBytes *keys;
 	SlStateRow *rows;			/* the caller's, `count` long */
+	bool known_empty;			/* in, and out: there was no state at all */
 } SlStateRead;
 void sl_leaf_state_read(void *read);
 

@@ -13,7 +13,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_operator_d.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
@@ -29,13 +29,27 @@ enum
 	LOG_MASK = 1, LOG_CLOCK, LOG_LSN, LOG_TBL, LOG_OP, LOG_KEY, LOG_IMAGE
 };
 
+/*
+ * Columns of what is sorted. The sort key is table, key, place in the WAL and clock in one string of
+ * bytes that compares as they would: one memcmp, of which the first eight bytes are kept at hand.
+ */
+enum
+{
+	SORT_KEY = 1, SORT_OP, SORT_MASK, SORT_CLOCK, SORT_IMAGE
+};
+#define SORT_COLUMNS SORT_IMAGE
+/* Before and after the key in a sort key. Keys end themselves, so none is a prefix of another. */
+#define TABLE_BYTES_MAX 5
+#define TAIL_BYTES 16
+
 typedef struct LogStream
 {
 	Tuplesortstate *sort;
-	TupleDesc	desc;			/* our own: the relation's may be rebuilt while we sort */
+	TupleDesc	desc;			/* of what is sorted */
 	TupleTableSlot *slot;
 	MemoryContext context;		/* of all of this */
 	MemoryContext batch;		/* of the entries handed out */
+	MemoryContext row;			/* of the entry at hand */
 } LogStream;
 
 /* ---- the log --------------------------------------------------------------------------------- */
@@ -46,19 +60,76 @@ less_than(Oid type)
 	return lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr;
 }
 
-/* Sorts by table, key, place in the WAL, clock. */
-static Tuplesortstate *
-begin_sort(TupleDesc desc)
+static void
+begin_sort(LogStream *stream)
 {
-	AttrNumber	columns[] = {LOG_TBL, LOG_KEY, LOG_LSN, LOG_CLOCK};
-	Oid			operators[lengthof(columns)];
-	Oid			collations[lengthof(columns)] = {InvalidOid};
-	bool		nulls_first[lengthof(columns)] = {false};
+	AttrNumber	column = SORT_KEY;
+	Oid			operator = less_than(BYTEAOID);
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
 
-	for (int i = 0; i < lengthof(columns); i++)
-		operators[i] = less_than(TupleDescAttr(desc, columns[i] - 1)->atttypid);
-	return tuplesort_begin_heap(desc, lengthof(columns), columns, operators, collations,
-								nulls_first, maintenance_work_mem, NULL, TUPLESORT_NONE);
+	stream->desc = CreateTemplateTupleDesc(SORT_COLUMNS);
+	TupleDescInitEntry(stream->desc, SORT_KEY, "key", BYTEAOID, -1, 0);
+	TupleDescInitEntry(stream->desc, SORT_OP, "op", INT2OID, -1, 0);
+	TupleDescInitEntry(stream->desc, SORT_MASK, "mask", INT8OID, -1, 0);
+	TupleDescInitEntry(stream->desc, SORT_CLOCK, "clock", INT8OID, -1, 0);
+	TupleDescInitEntry(stream->desc, SORT_IMAGE, "image", BYTEAOID, -1, 0);
+	stream->slot = MakeSingleTupleTableSlot(stream->desc, &TTSOpsVirtual);
+	stream->sort = tuplesort_begin_heap(stream->desc, 1, &column, &operator, &collation,
+										&nulls_first, maintenance_work_mem, NULL, TUPLESORT_NONE);
+}
+
+/* Appends an integer, most significant byte first. */
+static char *
+put_big_endian(char *to, uint64 value, int bytes)
+{
+	for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8)
+		*to++ = (char) (value >> shift);
+	return to;
+}
+
+static Datum
+sort_key(uint32 table, bytea *key, int64 lsn, int64 clock)
+{
+	size_t		size = VARSIZE_ANY_EXHDR(key);
+	bytea	   *result = palloc(VARHDRSZ + TABLE_BYTES_MAX + size + TAIL_BYTES);
+	char	   *to = VARDATA(result);
+	int			table_bytes = table <= 0xff ? 1 : table <= 0xffff ? 2 : 4;
+
+	*to++ = (char) table_bytes;
+	to = put_big_endian(to, table, table_bytes);
+	memcpy(to, VARDATA_ANY(key), size);
+	to = put_big_endian(to + size, (uint64) lsn ^ (UINT64CONST(1) << 63), sizeof(int64));
+	to = put_big_endian(to, clock, sizeof(int64));
+	SET_VARSIZE(result, to - (char *) result);
+	return PointerGetDatum(result);
+}
+
+static void
+sort_entry(LogStream *stream, TupleTableSlot *entry)
+{
+	TupleTableSlot *slot = stream->slot;
+	Datum	   *from = entry->tts_values;
+	bytea	   *key;
+
+	MemoryContextReset(stream->row);
+	slot_getallattrs(entry);
+	key = DatumGetByteaPP(from[LOG_KEY - 1]);
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, 0, SORT_COLUMNS * sizeof(bool));
+	slot->tts_values[SORT_KEY - 1] = sort_key(DatumGetInt32(from[LOG_TBL - 1]), key,
+											  DatumGetInt64(from[LOG_LSN - 1]),
+											  DatumGetInt64(from[LOG_CLOCK - 1]));
+	slot->tts_values[SORT_OP - 1] = from[LOG_OP - 1];
+	slot->tts_values[SORT_MASK - 1] = from[LOG_MASK - 1];
+	slot->tts_values[SORT_CLOCK - 1] = from[LOG_CLOCK - 1];
+	slot->tts_isnull[SORT_IMAGE - 1] = entry->tts_isnull[LOG_IMAGE - 1];
+	slot->tts_values[SORT_IMAGE - 1] = from[LOG_IMAGE - 1];
+	if (!slot->tts_isnull[SORT_IMAGE - 1])
+		slot->tts_values[SORT_IMAGE - 1] = PointerGetDatum(
+			PG_DETOAST_DATUM_PACKED(from[LOG_IMAGE - 1]));
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(stream->sort, slot);
 }
 
 /* Moves every visible entry from the log into the sort. */
@@ -76,8 +147,10 @@ consume(SlLog *log, LogStream *stream, Relation relation)
 		if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
 			log->own_entries = true;
 		if (stream->sort == NULL)
-			stream->sort = begin_sort(stream->desc);
-		tuplesort_puttupleslot(stream->sort, slot);
+			begin_sort(stream);
+		MemoryContextSwitchTo(stream->row);
+		sort_entry(stream, slot);
+		MemoryContextSwitchTo(stream->context);
 		simple_heap_delete(relation, &slot->tts_tid);
 		log->entry_count++;
 	}
@@ -100,33 +173,41 @@ sl_leaf_log_open(void *argument)
 	log->stream = stream;
 	stream->context = context;
 	stream->batch = AllocSetContextCreate(context, "syncline log batch", ALLOCSET_DEFAULT_SIZES);
+	stream->row = AllocSetContextCreate(context, "syncline log row", ALLOCSET_DEFAULT_SIZES);
 	sl_advance();
 	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
-	stream->desc = CreateTupleDescCopy(RelationGetDescr(relation));
 	consume(log, stream, relation);
+	table_close(relation, NoLock);
 	if (stream->sort != NULL)
 	{
 		tuplesort_performsort(stream->sort);
+		ExecDropSingleTupleTableSlot(stream->slot);
 		stream->slot = MakeSingleTupleTableSlot(stream->desc, &TTSOpsMinimalTuple);
 	}
-	table_close(relation, NoLock);
 	MemoryContextSwitchTo(old);
 }
 
 static SlBytes
-copy_bytea(TupleTableSlot *slot, int column)
+copy_bytes(const char *data, size_t size)
 {
-	bytea	   *bytes;
-	size_t		size;
-	char	   *copy;
+	char	   *copy = palloc(size + 1);
 
-	if (slot->tts_isnull[column - 1])
-		return (SlBytes) {NULL, 0};
-	bytes = DatumGetByteaPP(slot->tts_values[column - 1]);
-	size = VARSIZE_ANY_EXHDR(bytes);
-	copy = palloc(size + 1);
-	memcpy(copy, VARDATA_ANY(bytes), size);
+	memcpy(copy, data, size);
 	return (SlBytes) {copy, size};
+}
+
+/* Takes table and key out of a sort key. */
+static void
+read_sort_key(bytea *sorted, SlLogEntry *entry)
+{
+	const uint8 *from = (const uint8 *) VARDATA_ANY(sorted);
+	size_t		size = VARSIZE_ANY_EXHDR(sorted);
+	int			table_bytes = *from++;
+
+	entry->table = 0;
+	for (int i = 0; i < table_bytes; i++)
+		entry->table = entry->table << 8 | *from++;
+	entry->key = copy_bytes((const char *) from, size - 1 - table_bytes - TAIL_BYTES);
 }
 
 void
@@ -150,12 +231,17 @@ sl_leaf_log_next(void *argument)
 		SlLogEntry *entry = &entries[log->count++];
 
 		slot_getallattrs(slot);
-		entry->table = DatumGetInt32(slot->tts_values[LOG_TBL - 1]);
-		entry->op = DatumGetInt16(slot->tts_values[LOG_OP - 1]);
-		entry->mask = DatumGetInt64(slot->tts_values[LOG_MASK - 1]);
-		entry->clock = DatumGetInt64(slot->tts_values[LOG_CLOCK - 1]);
-		entry->key = copy_bytea(slot, LOG_KEY);
-		entry->image = copy_bytea(slot, LOG_IMAGE);
+		read_sort_key(DatumGetByteaPP(slot->tts_values[SORT_KEY - 1]), entry);
+		entry->op = DatumGetInt16(slot->tts_values[SORT_OP - 1]);
+		entry->mask = DatumGetInt64(slot->tts_values[SORT_MASK - 1]);
+		entry->clock = DatumGetInt64(slot->tts_values[SORT_CLOCK - 1]);
+		entry->image = (SlBytes) {NULL, 0};
+		if (!slot->tts_isnull[SORT_IMAGE - 1])
+		{
+			bytea	   *image = DatumGetByteaPP(slot->tts_values[SORT_IMAGE - 1]);
+
+			entry->image = copy_bytes(VARDATA_ANY(image), VARSIZE_ANY_EXHDR(image));
+		}
 	}
 	log->entries = entries;
 	MemoryContextSwitchTo(old);
@@ -168,10 +254,11 @@ sl_leaf_log_close(void *argument)
 	SlLog	   *log = argument;
 	LogStream  *stream = log->stream;
 
-	if (stream->slot != NULL)
-		ExecDropSingleTupleTableSlot(stream->slot);
 	if (stream->sort != NULL)
+	{
+		ExecDropSingleTupleTableSlot(stream->slot);
 		tuplesort_end(stream->sort);
+	}
 	MemoryContextDelete(stream->context);
 	log->stream = NULL;
 }

@@ -85,7 +85,8 @@ sl_leaf_state_read(void *argument)
 
 	for (uint32 i = 0; i < read->count; i++)
 		read->rows[i] = (SlStateRow) {.key = read->keys[i]};
-	if (RelationGetNumberOfBlocks(relation) == 0)
+	read->known_empty = read->known_empty || RelationGetNumberOfBlocks(relation) == 0;
+	if (read->known_empty)
 	{
 		table_close(relation, AccessShareLock);
 		return;
