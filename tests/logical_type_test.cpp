@@ -1,5 +1,6 @@
 // Goal: one meaning has one spelling, what is not of a type is left alone, and loss is told before
-// it happens. Method: tables of examples; every canonical value is canonical again.
+// it happens (logical_type.cpp, temporal.cpp). Method: tables of examples; every canonical value is
+// canonical again.
 #include <cmath>
 
 #include "support/catch.hpp"

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <string>
@@ -36,10 +37,14 @@ inline constexpr uint8_t kUuidDigits[kUuidBytes] = {0,  2,  4,  6,  9,  11, 14, 
                                                     19, 21, 24, 26, 28, 30, 32, 34};
 
 // The value of a lower-case hex digit; 16 for anything else.
-inline uint8_t hex_value(char c) {
-  if (c >= '0' && c <= '9') return static_cast<uint8_t>(c - '0');
-  return c >= 'a' && c <= 'f' ? static_cast<uint8_t>(c - 'a' + 10) : 16;
-}
+inline constexpr std::array<uint8_t, 256> kHexValues = [] {
+  std::array<uint8_t, 256> values{};
+  values.fill(16);
+  for (uint8_t digit = 0; digit < 16; ++digit) {
+    values[static_cast<uint8_t>("0123456789abcdef"[digit])] = digit;
+  }
+  return values;
+}();
 
 // False unless `text` is a uuid in the one spelling that unpack_uuid gives.
 inline bool pack_uuid(std::string_view text, char* out) {
@@ -47,8 +52,8 @@ inline bool pack_uuid(std::string_view text, char* out) {
   if (text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-') return false;
   uint8_t bad = 0;
   for (size_t i = 0; i < kUuidBytes; ++i) {
-    const uint8_t high = hex_value(text[kUuidDigits[i]]);
-    const uint8_t low = hex_value(text[kUuidDigits[i] + 1]);
+    const uint8_t high = kHexValues[static_cast<uint8_t>(text[kUuidDigits[i]])];
+    const uint8_t low = kHexValues[static_cast<uint8_t>(text[kUuidDigits[i] + 1])];
     bad |= high | low;
     out[i] = static_cast<char>(high << 4 | low);
   }
@@ -147,20 +152,35 @@ class ColumnWriter {
   size_t add_bytes(std::string_view bytes, bool text) {
     if (all_uuids_) {
       char packed[kUuidBytes];
-      all_uuids_ = text && pack_uuid(bytes, packed);
-      if (all_uuids_) uuids_.append(packed, kUuidBytes);
+      if (text && pack_uuid(bytes, packed)) {
+        uuids_.append(packed, kUuidBytes);
+        return kUuidBytes;
+      }
+      unpack_uuids();
     }
     append_varint(&sizes_, bytes.size());
     bytes_.append(bytes);
-    return all_uuids_ ? kUuidBytes : bytes.size() + 1;
+    return bytes.size() + 1;
+  }
+
+  // Not all are uuids after all.
+  void unpack_uuids() {
+    all_uuids_ = false;
+    for (size_t at = 0; at < uuids_.size(); at += kUuidBytes) {
+      char text[kUuidTextBytes];
+      unpack_uuid(std::string_view(uuids_).substr(at, kUuidBytes), text);
+      append_varint(&sizes_, kUuidTextBytes);
+      bytes_.append(text, kUuidTextBytes);
+    }
+    uuids_.clear();
   }
 
   void write_bytes(std::string* out) const {
-    if (sizes_.empty()) return;
-    out->push_back(static_cast<char>(all_uuids_ ? kBytesUuid : kBytesPlain));
-    if (all_uuids_) {
+    if (all_uuids_ && !uuids_.empty()) {
+      out->push_back(static_cast<char>(kBytesUuid));
       out->append(uuids_);
-    } else {
+    } else if (!sizes_.empty()) {
+      out->push_back(static_cast<char>(kBytesPlain));
       append_bytes(out, sizes_);
       append_bytes(out, bytes_);
     }
@@ -170,7 +190,7 @@ class ColumnWriter {
   std::vector<int64_t> integers_;
   uint64_t plain_bytes_ = 0, delta_bytes_ = 0;
   std::string reals_, sizes_, bytes_;
-  std::string uuids_;  // the same bytes packed, as long as all are uuids
+  std::string uuids_;  // instead of sizes_ and bytes_, as long as all are uuids
   bool all_uuids_ = true;
 };
 

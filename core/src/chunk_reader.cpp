@@ -210,9 +210,8 @@ Status ChunkReader::Impl::read_schema() {
   if (count > limits::columns_max)
     return over_limit("table '" + schema->name + "': too many columns");
   // Two lengths at least for each column.
-  if (count == 0 || count > reader.rest().size() / 2) {
-    return fault("its column count cannot be true");
-  }
+  const uint64_t count_max = reader.rest().size() / 2;
+  if (count == 0 || count > count_max) return fault("its column count cannot be true");
   std::unordered_set<std::string_view> names;
   for (uint64_t i = 0; i < count; ++i) {
     if (!reader.bytes(limits::name_bytes_max, &name) || name.empty() ||

@@ -55,8 +55,8 @@ class ChunkWriter {
 
   // Rows that follow are of this table. REQUIRES: not the same table twice in one chunk.
   void begin_table(const TableSchema& schema);
-  // Copies what it needs. REQUIRES: begin_table was called; keys ascend and hold no null; columns of
-  // `row` are schema positions; no value is Value::same().
+  // Copies what it needs. REQUIRES: begin_table was called; keys ascend and hold no null; columns
+  // of `row` are schema positions; no value is Value::same().
   void add_row(const ChunkRow& row);
   // About how many bytes the unpacked body has by now; cheap.
   uint64_t body_bytes() const;

@@ -42,8 +42,8 @@ std::string logical_type_of_declaration(std::string_view declared);
 
 // Brings a value to the canonical spelling of its type: "TRUE" and 1 are 1 in a boolean, a real
 // in a numeric column becomes its shortest decimal text, a number in a text column its digits,
-// "2024-01-01T12:00:00Z" becomes "2024-01-01 12:00:00+00". What is not of the type comes back unchanged. New bytes live in
-// `arena`. Idempotent. Cost: one switch for the plain types.
+// "2024-01-01T12:00:00Z" becomes "2024-01-01 12:00:00+00". What is not of the type comes back
+// unchanged. New bytes live in `arena`. Idempotent. Cost: one switch for the plain types.
 Value canonical_value(LogicalKind kind, const Value& value, Arena* arena);
 
 // Equal in meaning: identical, or equal after canonical_value, with numerics compared without
