@@ -16,6 +16,17 @@ constexpr int kRoundsMax = 8;
 
 }  // namespace
 
+size_t ApplyRun::Waiting::add(const std::vector<RowRef>& refs) {
+  size_t added = 0;
+  for (const RowRef& ref : refs) {
+    const auto row = std::make_pair(ref.table, ref.key);
+    if (!rows.insert(row).second) continue;
+    order.push_back(row);
+    ++added;
+  }
+  return added;
+}
+
 Status ApplyRun::retry() {
   SYNCLINE_TRY(load());
   std::vector<RowRef> held;
@@ -145,36 +156,56 @@ Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
 // Stores what fits now, in rounds: a row let in lets in its children, and one that is displaced
 // frees what else it claimed. `stored` counts the rows that were let in.
 Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
-  std::set<std::pair<uint32_t, std::string>> waiting;
-  std::vector<std::pair<uint32_t, std::string>> order;
-  const auto wait_for = [&](const std::vector<RowRef>& rows) {
-    for (const RowRef& ref : rows) {
-      const auto row = std::make_pair(ref.table, ref.key);
-      if (waiting.insert(row).second) order.push_back(row);
-    }
-  };
-  wait_for(refs);
   refused_.clear();
+  Waiting waiting;
+  waiting.add(refs);
   bool progress = true;
   for (int round = 0; round < kRoundsMax && progress; ++round) {
-    progress = false;
-    const auto turn = std::exchange(order, {});
-    for (const auto& row : turn) {
-      const TableInfo* table = table_by_number(row.first);
-      bool in = false;
-      if (table != nullptr) SYNCLINE_TRY(try_one(*table, row.second, &in));
-      if (in) {
-        waiting.erase(row);
-        progress = true;
-        ++*stored;
-      } else {
-        order.push_back(row);
-      }
-      SYNCLINE_TRY(port_.check_interrupt());
-    }
-    SYNCLINE_TRY(settle_foreign_keys());
-    wait_for(std::exchange(refused_, {}));
+    const size_t stored_before = *stored;
+    SYNCLINE_TRY(try_each(&waiting, stored));
+    if (*stored == stored_before) SYNCLINE_TRY(try_together(&waiting, stored));
+    progress = *stored > stored_before;
   }
+  return {};
+}
+
+Status ApplyRun::try_each(Waiting* waiting, size_t* stored) {
+  for (const auto& row : std::exchange(waiting->order, {})) {
+    const TableInfo* table = table_by_number(row.first);
+    bool in = false;
+    if (table != nullptr) SYNCLINE_TRY(try_one(*table, row.second, &in));
+    if (in) {
+      waiting->rows.erase(row);
+      ++*stored;
+    } else {
+      waiting->order.push_back(row);
+    }
+    SYNCLINE_TRY(port_.check_interrupt());
+  }
+  SYNCLINE_TRY(settle_foreign_keys());
+  waiting->add(std::exchange(refused_, {}));
+  return {};
+}
+
+// Rows that refer to each other in a circle fit only together.
+Status ApplyRun::try_together(Waiting* waiting, size_t* stored) {
+  together_ = true;
+  for (const auto& row : std::exchange(waiting->order, {})) {
+    const TableInfo* table = table_by_number(row.first);
+    bool in = false;
+    if (table != nullptr && table->refers && table->referred) {
+      SYNCLINE_TRY(try_one(*table, row.second, &in));
+    }
+    if (in) {
+      waiting->rows.erase(row);
+      ++*stored;
+    } else {
+      waiting->order.push_back(row);
+    }
+  }
+  together_ = false;
+  SYNCLINE_TRY(settle_foreign_keys());
+  *stored -= std::min(*stored, waiting->add(std::exchange(refused_, {})));
   return {};
 }
 
@@ -206,12 +237,16 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
     if (outcome.stored) {
       note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
       *stored = true;
+      if (together_) {
+        written_.push_back({table.number, encode_key(write.key), {}});
+        return {};
+      }
       return write.base == BaseAction::insert
                  ? keep_only_with_parents(table, write.key, losers, stored)
                  : Status();
     }
     bool won = false;
-    if (outcome.kind == ConflictKind::unique && attempt == 0) {
+    if (outcome.kind == ConflictKind::unique && attempt == 0 && !together_) {
       SYNCLINE_TRY(displace(table, *work, outcome, &losers, &won));
     }
     if (!won) {  // still held; the reason may be another one by now

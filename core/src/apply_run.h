@@ -37,6 +37,13 @@ class ApplyRun {
     bool news = false;
   };
 
+  // Held rows that are to be tried, in their order.
+  struct Waiting {
+    std::set<std::pair<uint32_t, std::string>> rows;
+    std::vector<std::pair<uint32_t, std::string>> order;
+    size_t add(const std::vector<RowRef>& refs);  // returns how many are new
+  };
+
   // --- apply.cpp
   Status load();
   Status check(const ChunkHeader& header, bool* stale);
@@ -71,6 +78,8 @@ class ApplyRun {
   Status settle();
   Status settle_foreign_keys();
   Status try_held(const std::vector<RowRef>& refs, size_t* stored);
+  Status try_each(Waiting* waiting, size_t* stored);
+  Status try_together(Waiting* waiting, size_t* stored);
   Status try_one(const TableInfo& table, const std::string& key, bool* stored);
   Status release(const TableInfo& table, Work* work, bool* stored);
   Status keep_only_with_parents(const TableInfo& table, RowKey key,
@@ -109,6 +118,7 @@ class ApplyRun {
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
   std::set<std::pair<uint32_t, std::string>> held_here_;
   std::deque<ConflictRecord> records_;
+  bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
 };
 

@@ -20,8 +20,8 @@ inline SiteId site_id(uint64_t number) {
   return id;
 }
 
-// account <- entry <- line by foreign keys, and tag by itself. Two have a unique column, one a
-// CHECK over two columns that merging can break, and keys are of one and two columns.
+// account <- entry <- line by foreign keys, and tag refers to itself. Two have a unique column, one
+// a CHECK over two columns that merging can break, and keys are of one and two columns.
 inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
   TableRules account{{"account", {{"id", "integer"}, {"name", "text"}, {"code", "integer"}}, {0}},
                      {{"code"}},
@@ -49,8 +49,12 @@ inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
       {},
       0,
       on_delete};
-  TableRules tag{
-      {"tag", {{"k", "text"}, {"v", "any"}, {"w", "any"}}, {0}}, {}, {}, {}, 0, on_delete};
+  TableRules tag{{"tag", {{"k", "text"}, {"v", "any"}, {"w", "any"}, {"up", "text"}}, {0}},
+                 {},
+                 {{{"up"}, "tag", false}},
+                 {},
+                 0,
+                 on_delete};
   return {account, entry, line, tag};
 }
 
@@ -109,7 +113,8 @@ class WriteGenerator {
     if (column == "id") return integer(5);
     if (column == "a") return integer(2);
     if (column == "b") return Value::text(prng_.chance(.5) ? "l" : std::string_view("r\0s", 3));
-    if (column == "k") return Value::text(kTexts[prng_.below(3)]);
+    if (column == "up" && prng_.chance(.6)) return Value::null();
+    if (column == "k" || column == "up") return Value::text(kTexts[prng_.below(3)]);
     if (column == "account_id") return prng_.chance(.2) ? Value::null() : integer(5);
     if (column == "code" || column == "place") return prng_.chance(.2) ? Value::null() : integer(4);
     if (column == "x" || column == "y") return integer(9);

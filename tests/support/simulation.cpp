@@ -398,6 +398,7 @@ struct Candidate {
   std::string key;
   OwnedRow values;
   Version claim;
+  std::string self_parent;  // the row of its own table that it refers to; itself if to none
 };
 
 // Rows of a table that live, whose parents are in `stored`, and that break no CHECK.
@@ -413,6 +414,7 @@ std::vector<Candidate> candidates(const MemoryPort& port, const MemoryTable& tab
     const auto value = [&](const std::string& name) {
       return shown.values[static_cast<size_t>(find_column(table.info.columns, name))];
     };
+    Candidate candidate;
     bool fits = shown.alive;
     for (const ForeignKeyRule& rule : table.rules.foreign_keys) {
       std::vector<Value> parent;
@@ -421,14 +423,20 @@ std::vector<Candidate> candidates(const MemoryPort& port, const MemoryTable& tab
         parent.push_back(value(name));
         has_null = has_null || parent.back().kind() <= ValueKind::null;
       }
-      fits = fits && (has_null || stored.at(rule.parent).count(encode_key(parent)) > 0);
+      const std::string parent_key = encode_key(parent);
+      if (rule.parent == table.info.name) {
+        candidate.self_parent = has_null ? key : parent_key;
+      } else {
+        fits = fits && (has_null || stored.at(rule.parent).count(parent_key) > 0);
+      }
     }
     int64_t sum = 0;
     for (const std::string& name : table.rules.sum_columns) {
       if (value(name).is(ValueKind::integer)) sum += value(name).as_integer();
     }
     if (!fits || (!table.rules.sum_columns.empty() && sum > table.rules.sum_max)) continue;
-    Candidate candidate{key, owned(shown.values), {}};
+    candidate.key = key;
+    candidate.values = owned(shown.values);
     if (!table.rules.uniques.empty()) {
       candidate.claim = claim_of(table, table.rules.uniques[0], row, sites);
     }
@@ -462,11 +470,18 @@ std::string check_quarantine(const MemoryPort& port) {
       };
       if (std::any_of(winners.begin(), winners.end(), rivals)) continue;
       winners.push_back(&row);
-      stored[table->info.name].insert(row.key);
     }
-    stored.try_emplace(table->info.name);
+    std::set<std::string>& keys = stored[table->info.name];
+    for (const Candidate* row : winners)
+      keys.insert(row->key);
+    for (bool changed = true; changed;) {  // rows that refer to each other stand or fall together
+      changed = std::any_of(winners.begin(), winners.end(), [&](const Candidate* row) {
+        const bool falls = !row->self_parent.empty() && keys.count(row->self_parent) == 0;
+        return falls && keys.erase(row->key) > 0;
+      });
+    }
     for (const std::string& key : port.keys(*table)) {
-      if (stored[table->info.name].count(key) == table->base.count(key)) continue;
+      if (keys.count(key) == table->base.count(key)) continue;
       return "quarantine: table " + table->info.name + " row " + key +
              (table->base.count(key) > 0 ? " is stored" : " is held or gone");
     }
