@@ -57,6 +57,7 @@ typedef struct Registered
 	int16		attnum;
 	char	   *name;
 	char	   *type;
+	char	   *declared;		/* NULL: unknown */
 	int32		key_position;
 	bool		seen;
 } Registered;
@@ -68,8 +69,8 @@ read_registered(uint32 number, int *count)
 	const Datum values[] = {Int32GetDatum(number)};
 	Registered *columns;
 
-	*count = sl_exec("SELECT number, attnum, name, type, coalesce(key_position, -1)"
-					 " FROM syncline.col WHERE tbl = $1 AND present", 1, types, values, NULL);
+	*count = sl_exec("SELECT number, attnum, name, type, coalesce(key_position, -1),"
+					 " declared FROM syncline.col WHERE tbl = $1 AND present", 1, types, values, NULL);
 	columns = palloc0((*count + 1) * sizeof(Registered));
 	for (int i = 0; i < *count; i++)
 	{
@@ -78,6 +79,7 @@ read_registered(uint32 number, int *count)
 		columns[i].name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3);
 		columns[i].type = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4);
 		columns[i].key_position = sl_result_int64(i, 5);
+		columns[i].declared = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6);
 	}
 	return columns;
 }
@@ -117,13 +119,35 @@ bit_of(int32 column)
 	return column < MASK_COLUMNS ? INT64CONST(1) << column : MASK_MANY;
 }
 
+/* Compares the type; returns the mask of the column if its values may be others now. */
+static int64
+compare_type(Relation relation, uint32 number, Form_pg_attribute attribute,
+			 const Registered *column)
+{
+	const char *type = sl_logical_type(attribute->atttypid);
+	const char *declared = sl_declared_type(attribute);
+
+	if (column->declared != NULL && strcmp(column->declared, declared) == 0)
+		return 0;
+	if (strcmp(column->type, type) != 0)
+	{
+		check_key_type(RelationGetRelationName(relation), column, type);
+		set_column(number, column->number,
+				   "UPDATE syncline.col SET type = $3 WHERE tbl = $1 AND number = $2", type);
+	}
+	set_column(number, column->number,
+			   "UPDATE syncline.col SET declared = $3 WHERE tbl = $1 AND number = $2", declared);
+	/* a wider integer holds the same values; numeric(10,1) may not hold those of numeric(10,2) */
+	return strcmp(column->type, type) == 0 && strcmp(type, "integer") == 0 ? 0 :
+		bit_of(column->number);
+}
+
 /* Compares one attribute; returns the mask of the column if its values may have been rewritten. */
 static int64
 compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 				  Registered *columns, int count)
 {
 	const char *name = NameStr(attribute->attname);
-	const char *type = sl_logical_type(attribute->atttypid);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -134,15 +158,7 @@ compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 		column->seen = true;
 		if (strcmp(column->name, name) != 0)
 			rename_column(number, column, name);
-		if (strcmp(column->type, type) != 0)
-		{
-			check_key_type(RelationGetRelationName(relation), column, type);
-			set_column(number, column->number,
-					   "UPDATE syncline.col SET type = $3 WHERE tbl = $1 AND number = $2", type);
-		}
-		/* the same logical type may hold other values now: numeric(10,1) after numeric(10,2) */
-		return strcmp(type, "integer") == 0 || strcmp(type, "boolean") == 0 ? 0 :
-			bit_of(column->number);
+		return compare_type(relation, number, attribute, column);
 	}
 	sl_add_column(number, attribute, -1);
 	set_column(number, 0, "SELECT number FROM syncline.col WHERE tbl = $1 AND name = $3"
@@ -186,27 +202,23 @@ check_key(Relation relation, const Registered *columns, int count)
 	index_close(index, NoLock);
 }
 
-/* Both our triggers, always enabled: pg_restore --disable-triggers and the like turn them off. */
-static void
-enable_triggers(Relation relation)
+/* Are both our triggers always enabled? pg_restore --disable-triggers and the like change that. */
+static bool
+triggers_enabled(Relation relation)
 {
 	TriggerDesc *triggers = relation->trigdesc;
-	static const char *const names[] = {SL_CAPTURE_TRIGGER, SL_TRUNCATE_TRIGGER};
+	int			enabled = 0;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		for (int n = 0; n < lengthof(names); n++)
-		{
-			if (strcmp(trigger->tgname, names[n]) == 0 &&
-				trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
-				sl_exec_ddl(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s",
-									 quote_qualified_identifier(
-										 get_namespace_name(RelationGetNamespace(relation)),
-										 RelationGetRelationName(relation)), names[n]));
-		}
+		if ((strcmp(trigger->tgname, SL_CAPTURE_TRIGGER) == 0 ||
+			 strcmp(trigger->tgname, SL_TRUNCATE_TRIGGER) == 0) &&
+			trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
+			enabled++;
 	}
+	return enabled == 2;
 }
 
 static bool
@@ -249,6 +261,8 @@ reconcile(uint32 number, Oid relid)
 	int			count;
 	Registered *columns;
 	int64		mask = 0;
+	char	   *table;
+	bool		enable;
 
 	/* a restore makes tables, registry, keys and triggers in turn: it is whole with the trigger */
 	if (!has_capture_trigger(relation))
@@ -274,12 +288,17 @@ reconcile(uint32 number, Oid relid)
 					   "UPDATE syncline.col SET present = false, dropped = true, attnum = NULL"
 					   " WHERE tbl = $1 AND number = $2 AND $3::text IS NULL", NULL);
 	}
-	enable_triggers(relation);
 	CacheInvalidateRelcache(relation);
 	sl_tables_forget();
 	if (was_rewritten && mask != 0)
 		sl_log_update_all(relation, mask);
+	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+									   RelationGetRelationName(relation));
+	enable = !triggers_enabled(relation);
 	table_close(relation, NoLock);
+	if (enable)
+		sl_exec_ddl(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s",
+							 table, SL_CAPTURE_TRIGGER, SL_TRUNCATE_TRIGGER));
 }
 
 /* ---- the event triggers ---------------------------------------------------------------------- */

@@ -236,24 +236,32 @@ key_position(Relation index, AttrNumber attnum)
 	return -1;
 }
 
+const char *
+sl_declared_type(Form_pg_attribute attribute)
+{
+	return format_type_extended(attribute->atttypid, attribute->atttypmod,
+								FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 void
 sl_add_column(uint32 number, Form_pg_attribute attribute, int position)
 {
-	static const Oid types[] = {INT4OID, TEXTOID, TEXTOID, INT2OID, INT2OID};
+	static const Oid types[] = {INT4OID, TEXTOID, TEXTOID, INT2OID, INT2OID, TEXTOID};
 	const Datum values[] = {Int32GetDatum(number),
 		CStringGetTextDatum(NameStr(attribute->attname)),
 		CStringGetTextDatum(sl_logical_type(attribute->atttypid)),
-	Int16GetDatum(attribute->attnum), Int16GetDatum(position)};
-	const char	nulls[] = {' ', ' ', ' ', ' ', position < 0 ? 'n' : ' ', '\0'};
+		Int16GetDatum(attribute->attnum), Int16GetDatum(position),
+	CStringGetTextDatum(sl_declared_type(attribute))};
+	const char	nulls[] = {' ', ' ', ' ', ' ', position < 0 ? 'n' : ' ', ' ', '\0'};
 
 	/* a parked column of this name has waited for this one */
-	if (sl_exec("UPDATE syncline.col SET present = true, type = $3, attnum = $4"
+	if (sl_exec("UPDATE syncline.col SET present = true, type = $3, attnum = $4, declared = $6"
 				" WHERE tbl = $1 AND name = $2 AND NOT present AND NOT dropped"
 				" AND key_position IS NOT DISTINCT FROM $5",
 				lengthof(types), types, values, nulls) > 0)
 		return;
-	sl_exec("INSERT INTO syncline.col (tbl, number, name, type, attnum, present, key_position)"
-			" SELECT $1, coalesce(max(number) + 1, 0), $2, $3, $4, true, $5"
+	sl_exec("INSERT INTO syncline.col (tbl, number, name, type, attnum, present, key_position,"
+			" declared) SELECT $1, coalesce(max(number) + 1, 0), $2, $3, $4, true, $5, $6"
 			" FROM syncline.col WHERE tbl = $1", lengthof(types), types, values, nulls);
 }
 

@@ -24,6 +24,7 @@ transaction_callback(XactEvent event, void *unused)
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PREPARE:
 			sl_capture_off = false;
+			sl_ddl_off = false;
 			sl_merge_forget();
 			sl_guard_forget();
 			sl_tables_release();
@@ -37,8 +38,10 @@ static void
 subtransaction_callback(SubXactEvent event, SubTransactionId current, SubTransactionId parent,
 						void *unused)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		sl_merge_abort(current);
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	sl_ddl_off = false;
+	sl_merge_abort(current);
 }
 
 void

@@ -43,7 +43,10 @@ void
 sl_merge_abort(SubTransactionId aborted)
 {
 	if (merge_open && merge_subtransaction == aborted)
+	{
 		sl_merge_forget();
+		sl_capture_off = false;
+	}
 }
 
 /* ---- acting on the bookkeeping --------------------------------------------------------------- */

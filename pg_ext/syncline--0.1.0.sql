@@ -73,6 +73,7 @@ CREATE TABLE syncline.col (
   number int4 NOT NULL,
   name text NOT NULL,
   type text NOT NULL,                     -- logical type
+  declared text,                          -- as PostgreSQL spells it, to notice ALTER TYPE
   attnum int2,                            -- to notice a rename; means nothing in a restored dump
   present bool NOT NULL,
   dropped bool NOT NULL DEFAULT false,
