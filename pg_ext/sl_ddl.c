@@ -202,23 +202,29 @@ check_key(Relation relation, const Registered *columns, int count)
 	index_close(index, NoLock);
 }
 
-/* Are both our triggers always enabled? pg_restore --disable-triggers and the like change that. */
+/*
+ * Is one of our triggers not always enabled? pg_restore --disable-triggers and the like do that. In a
+ * restore that has not made both yet, the answer is no.
+ */
 static bool
-triggers_enabled(Relation relation)
+triggers_weakened(Relation relation)
 {
 	TriggerDesc *triggers = relation->trigdesc;
-	int			enabled = 0;
+	int			present = 0;
+	int			weak = 0;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
 
-		if ((strcmp(trigger->tgname, SL_CAPTURE_TRIGGER) == 0 ||
-			 strcmp(trigger->tgname, SL_TRUNCATE_TRIGGER) == 0) &&
-			trigger->tgenabled == TRIGGER_FIRES_ALWAYS)
-			enabled++;
+		if (strcmp(trigger->tgname, SL_CAPTURE_TRIGGER) != 0 &&
+			strcmp(trigger->tgname, SL_TRUNCATE_TRIGGER) != 0)
+			continue;
+		present++;
+		if (trigger->tgenabled != TRIGGER_FIRES_ALWAYS)
+			weak++;
 	}
-	return enabled == 2;
+	return present == 2 && weak > 0;
 }
 
 static bool
@@ -294,7 +300,7 @@ reconcile(uint32 number, Oid relid)
 		sl_log_update_all(relation, mask);
 	table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
 									   RelationGetRelationName(relation));
-	enable = !triggers_enabled(relation);
+	enable = triggers_weakened(relation);
 	table_close(relation, NoLock);
 	if (enable)
 		sl_exec_ddl(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s",
