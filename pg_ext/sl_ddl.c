@@ -326,6 +326,12 @@ reconcile_all(const char *sql)
 		reconcile(numbers[i], relids[i]);
 }
 
+/* The relations that the command is about, and those that they have come to inherit from. */
+#define TOUCHED_RELATIONS \
+	"SELECT objid FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass" \
+	" UNION ALL SELECT inhparent FROM pg_event_trigger_ddl_commands(), pg_inherits" \
+	" WHERE classid = 'pg_class'::regclass AND inhrelid = objid"
+
 Datum
 sl_on_ddl_end(PG_FUNCTION_ARGS)
 {
@@ -334,15 +340,13 @@ sl_on_ddl_end(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	SPI_connect();
 	/* a trigger made on a tracked table, unless by us: a restore has reached its end there */
-	if (sl_exec("SELECT FROM syncline.tbl t WHERE t.relation IN (SELECT objid"
-				" FROM pg_event_trigger_ddl_commands() WHERE classid = 'pg_class'::regclass"
+	if (sl_exec("SELECT FROM syncline.tbl t WHERE t.relation IN (" TOUCHED_RELATIONS
 				" UNION ALL SELECT tgrelid FROM pg_event_trigger_ddl_commands(), pg_trigger g"
 				" WHERE classid = 'pg_trigger'::regclass AND g.oid = objid)", 0, NULL, NULL, NULL) > 0)
 	{
 		sl_site_ensure();
 		reconcile_all("SELECT t.number, t.relation FROM syncline.tbl t WHERE t.relation IN"
-					  " (SELECT objid FROM pg_event_trigger_ddl_commands()"
-					  "  WHERE classid = 'pg_class'::regclass)");
+					  " (" TOUCHED_RELATIONS ")");
 	}
 	SPI_finish();
 	rewritten = InvalidOid;
