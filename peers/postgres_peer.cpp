@@ -12,9 +12,9 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "peers/peer_json.h"
 #include "peers/postgres_connection.h"
 
 namespace syncline {
@@ -129,24 +129,9 @@ Status PostgresPeer::hello(Hello* out) {
   return hello_from_json(bytes(result, 0), out);
 }
 
-const char* compression_name(Compression compression) {
-  switch (compression) {
-    case Compression::none:
-      return "none";
-    case Compression::lz4:
-      return "lz4";
-    case Compression::zstd:
-      break;
-  }
-  return "zstd";
-}
-
 Status PostgresPeer::produce(const std::string& vector_json, const std::string& resume_hex,
                              const ExportOptions& options, ExportedChunk* out) {
-  nlohmann::json json = {{"max_bytes", options.body_bytes_max},
-                         {"compress", compression_name(options.compression)}};
-  if (!resume_hex.empty()) json["resume"] = resume_hex;
-  std::string options_json = json.dump();
+  const std::string options_json = export_options_to_json(options, resume_hex);
   ResultPtr result;
   SYNCLINE_TRY(query(
       "SELECT (c.r).changes, (c.r).chunk, (c.r).row_count, (c.r).last FROM (SELECT " + schema_ +
@@ -163,40 +148,11 @@ Status PostgresPeer::produce(const std::string& vector_json, const std::string& 
   return {};
 }
 
-// Reads what sync_apply returned; fields that are missing stay zero.
-Status read_report(std::string_view text, ApplyReport* out) {
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  Status malformed(StatusCode::peer_failed, "the peer's sync_apply returned a malformed report");
-  if (!json.is_object()) return malformed;
-  auto count = [&](const char* name, uint64_t* value) {
-    auto found = json.find(name);
-    if (found != json.end() && found->is_number_unsigned()) *value = found->get<uint64_t>();
-  };
-  *out = ApplyReport{};
-  count("applied", &out->applied);
-  count("unchanged", &out->unchanged);
-  count("parked", &out->parked);
-  count("conflicts", &out->conflicts);
-  count("quarantined", &out->quarantined);
-  auto complete = json.find("complete");
-  if (complete == json.end() || !complete->is_boolean()) return malformed;
-  out->complete = complete->get<bool>();
-  auto resume = json.find("resume");
-  if (resume != json.end() && resume->is_string()) out->resume = resume->get<std::string>();
-  auto sender = json.find("sender");
-  if (sender != json.end() && sender->is_string()) {
-    Result<SiteId> id = site_id_from_hex(sender->get<std::string>());
-    if (!id.ok()) return malformed;
-    out->sender = id.value();
-  }
-  return {};
-}
-
 Status PostgresPeer::consume(const std::string& chunk, ApplyReport* out) {
   ResultPtr result;
   SYNCLINE_TRY(
       query("SELECT " + schema_ + ".sync_apply($1)::pg_catalog.text", {{chunk, true}}, 1, &result));
-  return read_report(bytes(result, 0), out);
+  return report_from_json(bytes(result, 0), out);
 }
 
 }  // namespace

@@ -31,6 +31,7 @@ constexpr Row kTheirs[] = {
     {StatusCode::busy, "40001"},     // serialization_failure
     {StatusCode::busy, "40P01"},     // deadlock_detected
     {StatusCode::busy, "53300"},     // too_many_connections
+    {StatusCode::busy, "53400"},     // configuration_limit_exceeded: no background worker free
     {StatusCode::busy, "57P03"},     // cannot_connect_now: starting up
     {StatusCode::refused, "42501"},  // insufficient_privilege
     {StatusCode::refused, "25006"},  // read_only_sql_transaction: a standby

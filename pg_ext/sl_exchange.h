@@ -297,6 +297,14 @@ void slb_check_session_options(SlBytes options, SlStatus *status);
 
 #ifdef __cplusplus
 }
+#else
+
+/*
+ * sl_export.c: the next chunk, an operation of its own. *chunk and *next live until the next call.
+ * Raises.
+ */
+extern void sl_export_chunk(SlBytes vector, SlBytes options, SlBytes position, SlChunk *chunk,
+							SlBytes *next);
 #endif
 
 #endif

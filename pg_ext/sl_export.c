@@ -58,28 +58,35 @@ make_durable(void)
 	XLogFlush(GetXLogInsertRecPtr());
 }
 
+void
+sl_export_chunk(SlBytes vector, SlBytes options, SlBytes position, SlChunk *chunk, SlBytes *next)
+{
+	SlStatus	status;
+
+	sl_merge_begin("sync_changes_since");
+	sl_fold(true);
+	slb_export(vector, options, position, chunk, next, &status);
+	sl_report(&status);
+	sl_merge_end();
+	make_durable();
+}
+
 /* The next chunk as a row. */
 static Datum
 next_chunk(Export *export, TupleDesc desc, MemoryContext context)
 {
-	SlStatus	status;
 	SlChunk		chunk;
 	SlBytes		next;
 	Datum		values[CHUNK_COLUMNS];
 	bool		nulls[CHUNK_COLUMNS] = {false};
 
-	sl_merge_begin("sync_changes_since");
-	sl_fold(true);
-	slb_export(export->vector, export->options, export->position, &chunk, &next, &status);
-	sl_report(&status);
+	sl_export_chunk(export->vector, export->options, export->position, &chunk, &next);
 	values[0] = Int32GetDatum((int32) chunk.number);
 	values[1] = PointerGetDatum(cstring_to_text_with_len(chunk.bytes.data, chunk.bytes.size));
 	values[2] = Int32GetDatum((int32) chunk.row_count);
 	values[3] = BoolGetDatum(chunk.last);
 	export->done = chunk.last;
 	export->position = copy_bytes(next.data, next.size, context);
-	sl_merge_end();
-	make_durable();
 	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 }
 

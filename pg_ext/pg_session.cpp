@@ -1,0 +1,153 @@
+// One session of sync_now: this database, a transaction a step, and a PostgreSQL peer.
+//
+// Runs in the background worker, outside of any transaction. Waiting for the peer goes through a
+// leaf, so it can be interrupted.
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "peers/peer_json.h"
+#include "peers/postgres_peer.h"
+#include "peers/sqlstate.h"
+#include "pg_ext/pg_site.h"
+#include "pg_ext/sl_session.h"
+#include "syncline/session.h"
+
+namespace syncline::pg {
+
+namespace {
+
+// What outlives slb_session: its results.
+struct Results {
+  std::string report, peer_site, peer_name, peer_vector;
+};
+
+Results& results() {
+  static Results object;
+  return object;
+}
+
+class LocalEndpoint final : public Endpoint {
+ public:
+  explicit LocalEndpoint(uint64_t drift_ms_max)
+      : apply_options_("{\"drift_ms_max\": " + std::to_string(drift_ms_max) + "}") {}
+
+  Status hello(Hello* out) override {
+    SlStep step = {};
+    SYNCLINE_TRY(run(sl_leaf_step_hello, &step));
+    return hello_from_json(view(step.output), out);
+  }
+
+  Status produce(const std::string& vector_json, const std::string& resume_hex,
+                 const ExportOptions& options, ExportedChunk* out) override {
+    const std::string options_json = export_options_to_json(options, resume_hex);
+    SlStep step = {};
+    step.input = bytes(vector_json);
+    step.options = bytes(options_json);
+    SYNCLINE_TRY(run(sl_leaf_step_produce, &step));
+    out->bytes = view(step.chunk.bytes);
+    out->number = static_cast<uint64_t>(step.chunk.number);
+    out->row_count = static_cast<uint64_t>(step.chunk.row_count);
+    out->last = step.chunk.last;
+    out->resume_hex = view(step.output);
+    return {};
+  }
+
+  Status consume(const std::string& chunk, ApplyReport* out) override {
+    SlStep step = {};
+    step.input = bytes(chunk);
+    step.options = bytes(apply_options_);
+    SYNCLINE_TRY(run(sl_leaf_step_consume, &step));
+    return report_from_json(view(step.output), out);
+  }
+
+  // The SQLSTATE of the last error in this database, or empty.
+  const std::string& sqlstate() const { return sqlstate_; }
+
+ private:
+  Status run(void (*leaf)(void*), SlStep* step) {
+    sqlstate_.clear();
+    SYNCLINE_TRY(guard(leaf, step));
+    if (!step->failed) return {};
+    sqlstate_ = step->sqlstate;
+    const StatusCode code = code_of_sqlstate(sqlstate_);
+    return Status(code == StatusCode::peer_failed ? StatusCode::internal : code, step->message,
+                  step->hint);
+  }
+
+  std::string apply_options_;
+  std::string sqlstate_;
+};
+
+Status wait_for(const SocketWait& wait, bool* ready) {
+  SlWait leaf = {wait.socket, wait.read, wait.write, wait.timeout_ms, false};
+  SYNCLINE_TRY(guard(sl_leaf_wait, &leaf));
+  *ready = leaf.ready;
+  return {};
+}
+
+Status run(SlSession* session, SessionReport* report) {
+  SessionOptions options;
+  SYNCLINE_TRY(session_options_from_json(view(session->stored_options), &options));
+  SYNCLINE_TRY(session_options_from_json(view(session->options), &options));
+  PostgresPeerOptions peer_options;
+  peer_options.wait = wait_for;
+  peer_options.password_required = session->password_required;
+  const auto start = std::chrono::steady_clock::now();
+  std::unique_ptr<Endpoint> remote;
+  SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
+  LocalEndpoint local(options.drift_ms_max);
+  const Status status = run_session(&local, remote.get(), options, {}, report);
+  if (!status.ok()) {
+    local.sqlstate().copy(session->sqlstate, sizeof(session->sqlstate) - 1);
+    return status;
+  }
+  const std::chrono::duration<double, std::milli> spent =
+      std::chrono::steady_clock::now() - start;
+  results().report = report_to_json(*report, spent.count());
+  return {};
+}
+
+}  // namespace
+
+}  // namespace syncline::pg
+
+using namespace syncline;
+using namespace syncline::pg;
+
+void slb_session(SlSession* session, SlStatus* status) {
+  status->code = 0;
+  status->message[0] = status->hint[0] = session->sqlstate[0] = '\0';
+  try {
+    SessionReport report;
+    const Status done = run(session, &report);
+    if (!done.ok()) fill(done, status);
+    results().peer_site = report.peer_site;
+    results().peer_name = report.peer_name;
+    results().peer_vector = report.peer_vector;
+    session->report = bytes(results().report);
+    session->peer_site = bytes(results().peer_site);
+    session->peer_name = bytes(results().peer_name);
+    session->peer_vector = bytes(results().peer_vector);
+    session->clock_ahead_ms = report.peer_clock_ahead_ms;
+  } catch (...) {
+    fill_exception(status);
+  }
+}
+
+SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes error) {
+  try {
+    nlohmann::ordered_json out = {{"peer", std::string(view(name))}};
+    if (report.data != nullptr) {
+      out.update(nlohmann::ordered_json::parse(view(report), nullptr, false));
+    } else {
+      out["error"] = std::string(view(error));
+      const StatusCode code = code_of_sqlstate(view(sqlstate));
+      out["code"] = std::string(status_code_name(code));
+    }
+    results().report = out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return bytes(results().report);
+  } catch (...) {
+    return bytes("{}");
+  }
+}

@@ -1,0 +1,112 @@
+/*
+ * sl_session.h: sessions: the C ABI of pg_session.cpp, and what the C files of sessions share.
+ *
+ * sync_now (sl_now.c) starts a background worker (sl_worker.c) that runs the session as the calling
+ * role, with a transaction a step, and waits for what it sends through a queue in shared memory.
+ */
+#ifndef SL_SESSION_H
+#define SL_SESSION_H
+
+#include "sl_exchange.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- sl_worker.c: leaves --------------------------------------------------------------------- */
+
+/*
+ * One step of a session in this database: a transaction of its own. What goes wrong is rolled back
+ * and told in `failure`: these leaves do not raise, but for the end of the process.
+ */
+typedef struct SlStep
+{
+	SlBytes input;				/* consume: the chunk; produce: the vector; hello: unused */
+	SlBytes options;			/* JSON */
+	SlBytes output;				/* out; lives until the next step */
+	SlChunk chunk;				/* out, of produce; `output` is where to go on */
+	bool failed;
+	char sqlstate[6];
+	char message[512];
+	char hint[256];
+} SlStep;
+void sl_leaf_step_hello(void *step);
+void sl_leaf_step_produce(void *step);
+void sl_leaf_step_consume(void *step);
+
+/* Waits for a socket, or without one (-1) for the time to pass. Ends when the caller is gone. */
+typedef struct SlWait
+{
+	int socket;
+	bool read;
+	bool write;
+	int timeout_ms;
+	bool ready;					/* out; waiting may end early */
+} SlWait;
+void sl_leaf_wait(void *wait);
+
+/* ---- pg_session.cpp -------------------------------------------------------------------------- */
+
+typedef struct SlSession
+{
+	SlBytes url;
+	SlBytes stored_options;		/* JSON; those of the peer, which `options` go over */
+	SlBytes options;
+	bool password_required;
+	/* out; they live until the next call */
+	SlBytes report;				/* JSON */
+	SlBytes peer_site;
+	SlBytes peer_name;
+	SlBytes peer_vector;
+	int64_t clock_ahead_ms;
+	char sqlstate[6];			/* of an error in this database; empty: the status's own */
+} SlSession;
+/* Runs a session with a PostgreSQL peer. Outside of any transaction. */
+void slb_session(SlSession *session, SlStatus *status);
+
+/* {"peer": name, ...report}, or with an error {"peer": name, "error": error, "code": sqlstate}. */
+SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#if defined(POSTGRES_H)
+
+#include "nodes/pg_list.h"
+
+typedef struct SlPeer
+{
+	char	   *name;			/* NULL: not a stored one */
+	char	   *url;
+	char	   *options;
+	char	   *last_error;
+	bool		resting;		/* it failed too often and too recently to be tried again */
+} SlPeer;
+
+/* Raises unless a server can synchronise with what the URL names. */
+extern void sl_refuse_url(const char *url);
+/* The stored peer of that name, or all of them (NULL). Raises if there is none of that name. */
+extern List *sl_load_peers(const char *name);
+/* Notes how a session with a stored peer ended: an error, or none (NULL). In a transaction. */
+extern void sl_note_session(const char *name, const SlSession *session, const char *error);
+
+/* What sync_now leaves in shared memory for its worker, followed by three texts. */
+#define SL_SHARED_MAGIC 0x53594e43
+enum
+{
+	SL_SHARED_HEAD, SL_SHARED_NAME, SL_SHARED_URL, SL_SHARED_STORED_OPTIONS, SL_SHARED_OPTIONS,
+	SL_SHARED_QUEUE, SL_SHARED_COUNT
+};
+
+typedef struct SlShared
+{
+	Oid			database;
+	Oid			login;			/* the session's role */
+	Oid			role;			/* the role as which sync_now was called */
+	int			caller_pid;
+} SlShared;
+
+#endif
+
+#endif

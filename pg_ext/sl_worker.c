@@ -1,0 +1,300 @@
+/*
+ * sl_worker.c: the background worker of sync_now: it runs one session and sends the report.
+ *
+ * A function cannot commit, and a session commits chunk by chunk, so sync_now starts this worker and
+ * waits. Everything the worker has to say goes through the queue as protocol messages, an error as
+ * the error it was. Between the steps of a session no transaction is open here.
+ */
+#include "sl_host.h"
+
+#include "access/xact.h"
+#include "libpq/pqformat.h"
+#include "libpq/pqmq.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "sl_session.h"
+#include "storage/dsm.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shm_mq.h"
+#include "storage/shm_toc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/wait_event.h"
+
+/* So often, at least, a wait looks whether the caller is still there. */
+#define WAIT_MS_MAX 1000
+
+PGDLLEXPORT void sl_worker_main(Datum argument);
+
+static int	caller_pid = 0;
+static MemoryContext step_context = NULL;	/* what a step returns */
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static void
+check_caller(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (caller_pid != 0 && BackendPidGetProc(caller_pid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("the caller of sync_now is gone")));
+}
+
+static SlBytes
+keep(SlBytes bytes)
+{
+	char	   *copy = MemoryContextAllocHuge(step_context, bytes.size + 1);
+
+	memcpy(copy, bytes.data, bytes.size);
+	copy[bytes.size] = '\0';
+	return (SlBytes) {copy, bytes.size};
+}
+
+/* Takes the current error, rolls back, and tells it in `step`. */
+static void
+fail(SlStep *step)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(step_context);
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	step->failed = true;
+	strlcpy(step->sqlstate, unpack_sql_state(error->sqlerrcode), sizeof(step->sqlstate));
+	strlcpy(step->message, error->message ? error->message : "", sizeof(step->message));
+	strlcpy(step->hint, error->hint ? error->hint : "", sizeof(step->hint));
+}
+
+/* Runs `body` in a transaction of its own. */
+static void
+run_step(SlStep *step, void (*body) (SlStep *))
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	MemoryContextReset(step_context);
+	step->failed = false;
+	PG_TRY();
+	{
+		check_caller();
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		body(step);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		fail(step);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+hello(SlStep *step)
+{
+	SlStatus	status;
+	char	   *engine = psprintf("postgresql %s", PG_VERSION);
+	SlBytes		json;
+
+	sl_merge_begin("sync_now");
+	sl_fold(true);
+	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
+	sl_report(&status);
+	step->output = keep(json);
+	sl_merge_end();
+}
+
+static void
+produce(SlStep *step)
+{
+	SlBytes		next;
+
+	sl_export_chunk(step->input, step->options, (SlBytes) {NULL, 0}, &step->chunk, &next);
+	step->output = keep(next);
+}
+
+static void
+consume(SlStep *step)
+{
+	SlApply		apply = {step->input, step->options, {NULL, 0}};
+
+	sl_leaf_apply(&apply);
+	step->output = keep(apply.report);
+}
+
+void
+sl_leaf_step_hello(void *step)
+{
+	run_step(step, hello);
+}
+
+void
+sl_leaf_step_produce(void *step)
+{
+	run_step(step, produce);
+}
+
+void
+sl_leaf_step_consume(void *step)
+{
+	run_step(step, consume);
+}
+
+void
+sl_leaf_wait(void *argument)
+{
+	SlWait	   *wait = argument;
+	int			events = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
+	int			happened;
+
+	if (wait->socket >= 0 && wait->read)
+		events |= WL_SOCKET_READABLE;
+	if (wait->socket >= 0 && wait->write)
+		events |= WL_SOCKET_WRITEABLE;
+	check_caller();
+	happened = WaitLatchOrSocket(MyLatch, events,
+								 wait->socket >= 0 ? (pgsocket) wait->socket : PGINVALID_SOCKET,
+								 Min(wait->timeout_ms, WAIT_MS_MAX), PG_WAIT_EXTENSION);
+	if (happened & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	check_caller();
+	wait->ready = (happened & (WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE)) != 0;
+}
+
+/* ---- the worker ------------------------------------------------------------------------------ */
+
+static SlBytes
+shared_text(shm_toc *toc, uint64 key)
+{
+	const char *text = shm_toc_lookup(toc, key, false);
+
+	return (SlBytes) {text, strlen(text)};
+}
+
+/* Notes the outcome with a stored peer. What goes wrong here is not worth losing the report for. */
+static void
+note(const char *name, const SlSession *session, const char *error)
+{
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		sl_note_session(name, session, error);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+}
+
+static void
+raise_error(const SlSession *session, const SlStatus *status)
+{
+	const char *state = session->sqlstate;
+
+	/* an error in this database keeps its own SQLSTATE */
+	if (state[0] != '\0')
+		ereport(ERROR,
+				(errcode(MAKE_SQLSTATE(state[0], state[1], state[2], state[3], state[4])),
+				 errmsg("%s", status->message),
+				 status->hint[0] != '\0' ? errhint("%s", status->hint) : 0));
+	sl_report(status);
+}
+
+static void
+send_report(SlBytes report)
+{
+	StringInfoData message;
+
+	pq_beginmessage(&message, 'd');
+	pq_sendbytes(&message, report.data, report.size);
+	pq_endmessage(&message);
+}
+
+static void
+run_session(shm_toc *toc)
+{
+	SlSession	session = {0};
+	SlStatus	status;
+	SlBytes		name = shared_text(toc, SL_SHARED_NAME);
+
+	session.url = shared_text(toc, SL_SHARED_URL);
+	session.stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
+	session.options = shared_text(toc, SL_SHARED_OPTIONS);
+	session.password_required = !superuser();
+	slb_session(&session, &status);
+	if (name.size > 0)
+		note(name.data, &session, status.code == 0 ? NULL : status.message);
+	if (status.code != 0)
+		raise_error(&session, &status);
+	send_report(session.report);
+}
+
+static void
+set_up(const SlShared *shared)
+{
+	BackgroundWorkerInitializeConnectionByOid(shared->database, shared->login, 0);
+	SetUserIdAndSecContext(shared->role, 0);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET,
+					PGC_S_SESSION);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("application_name", "syncline session", PGC_USERSET, PGC_S_SESSION);
+	step_context = AllocSetContextCreate(TopMemoryContext, "syncline step",
+										 ALLOCSET_DEFAULT_SIZES);
+	pgstat_report_activity(STATE_RUNNING, "sync_now");
+}
+
+void
+sl_worker_main(Datum argument)
+{
+	dsm_segment *segment;
+	shm_toc    *toc;
+	shm_mq	   *queue;
+	SlShared   *shared;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "syncline session");
+	segment = dsm_attach(DatumGetUInt32(argument));
+	if (segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the caller of sync_now is gone")));
+	toc = shm_toc_attach(SL_SHARED_MAGIC, dsm_segment_address(segment));
+	shared = shm_toc_lookup(toc, SL_SHARED_HEAD, false);
+	queue = shm_toc_lookup(toc, SL_SHARED_QUEUE, false);
+	shm_mq_set_sender(queue, MyProc);
+	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
+	caller_pid = shared->caller_pid;
+	set_up(shared);
+	PG_TRY();
+	{
+		run_session(toc);
+	}
+	PG_CATCH();
+	{
+		/* sent through the queue; ending with an exit code would only fill the log */
+		EmitErrorReport();
+		FlushErrorState();
+		if (IsTransactionState())
+			AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	dsm_detach(segment);
+	proc_exit(0);
+}
