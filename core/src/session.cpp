@@ -88,24 +88,32 @@ class Session {
     SYNCLINE_TRY(vector_from_json(to.vector, &sites, &has));
     SYNCLINE_TRY(vector_from_json(from.vector, &sites, &gives));
     *out = !gives.covered_by(has) || !from.unfinished.empty() || !to.unfinished.empty();
+    // One dot, two clocks: somebody was copied or restored. The exchange finds out who.
+    for (SiteIndex s = 0; s < has.size(); ++s) {
+      const VectorEntry a = has.entry(s), b = gives.entry(s);
+      *out = *out || (a.seq == b.seq && a.hlc != b.hlc);
+    }
     return {};
   }
 
   Status transfer(Endpoint* from, Endpoint* to, const Hello& receiver,
                   const std::string& sender_site, SessionCounts* counts, uint64_t* applied) {
-    std::string resume;
+    std::string resume, vector = receiver.vector;
     for (const auto& [site, token] : receiver.unfinished) {
       if (site == sender_site) resume = token;
     }
     bool restarted = false;
     for (;;) {
       ExportedChunk chunk;
-      SYNCLINE_TRY(from->produce(receiver.vector, resume, options_.export_options, &chunk));
+      SYNCLINE_TRY(from->produce(vector, resume, options_.export_options, &chunk));
       ApplyReport applied_now;
       const Status status = to->consume(chunk.bytes, &applied_now);
       if (status.code() == StatusCode::gap && !restarted) {  // the other side has moved on
         restarted = true;
         resume.clear();
+        Hello now;  // it may know less than it said: a new identity gives up dots
+        SYNCLINE_TRY(to->hello(&now));
+        vector = now.vector;
         continue;
       }
       if (!status.ok()) return status;
