@@ -132,9 +132,10 @@ Status close_superseded(sqlite3* db, uint32_t table, const std::string& key,
 }
 
 // Its key column stays empty: nothing will ever try to store such a row again.
-Status record_null_key(sqlite3* db, const TableInfo& table, RowKey key) {
+Status record_null_key(sqlite3* db, const TableInfo& table, RowKey key, bool exists) {
   ConflictRecord record;
   record.table = &table;
+  record.opened = exists;
   record.pk_json = key_to_json(table, key);
   record.conflict.id = held_conflict_id(table, key);
   record.conflict.kind = ConflictKind::constraint;

@@ -164,7 +164,17 @@ class Folder {
   // Entries of a key that holds NULL, whatever they say: such a row has no identity.
   Status null_key() {
     SYNCLINE_TRY(fold_pending());
-    return record_null_key(db_, access_->table(), RowKey(key_));
+    std::string where;
+    for (const std::string& name : access_->base().key) {
+      where += (where.empty() ? "" : " AND ") + quote_name(name) + " IS ?";
+    }
+    Statement s;
+    SYNCLINE_TRY(s.prepare(db_, "SELECT 1 FROM main." + quote_name(access_->base().name) +
+                                    " WHERE " + where));
+    for (size_t i = 0; i < key_.size(); ++i) s.bind(static_cast<int>(i) + 1, key_[i]);
+    bool exists = false;
+    SYNCLINE_TRY(s.next(&exists));
+    return record_null_key(db_, access_->table(), RowKey(key_), exists);
   }
 
   Status fold_pending() {

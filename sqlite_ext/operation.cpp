@@ -1,6 +1,7 @@
 // See operation.h.
 #include "sqlite_ext/operation.h"
 
+#include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/log_fold.h"
 #include "syncline/apply.h"
 
@@ -79,11 +80,18 @@ Status Operation::begin_in_snapshot(sqlite3* db, const char* what) {
 }
 
 Status Operation::fold() {
+  const uint64_t folded_before = registry_.folded;
   SYNCLINE_TRY(fold_all(db_, &registry_));
-  bool adopting = false;
-  for (const TableExtra& extra : registry_.extras) adopting = adopting || extra.adopting;
-  if (changes_.appeared.empty() && !adopting) return {};
-  SYNCLINE_TRY(begin_apply("storing what was waiting for a column or table"));
+  bool retry = !changes_.appeared.empty();
+  for (const TableExtra& extra : registry_.extras) retry = retry || extra.adopting;
+  if (registry_.folded != folded_before && !retry) {
+    // A local write may have freed a key, or brought a parent, that a held row waits for.
+    std::vector<RowRef> held;
+    SYNCLINE_TRY(list_held(db_, &held));
+    retry = !held.empty();
+  }
+  if (!retry) return {};
+  SYNCLINE_TRY(begin_apply("storing rows that were waiting"));
   for (const auto& [table, column] : changes_.appeared) {
     SYNCLINE_TRY(restore_column(db_, registry_, table, column));
   }

@@ -116,6 +116,7 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
     Json entry = {{"peer", peer.name}};
     if (done.ok()) {
       entry.update(Json::parse(report_to_json(report, milliseconds_since(begin)), nullptr, false));
+      entry["peer"] = peer.name;
     } else {
       entry["error"] = done.message();
       entry["code"] = std::string(status_code_name(done.code()));
