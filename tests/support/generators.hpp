@@ -20,25 +20,26 @@ inline SiteId site_id(uint64_t number) {
   return id;
 }
 
-// account <- entry <- line by foreign keys, and tag refers to itself. Two have a unique column, one
-// a CHECK over two columns that merging can break, and keys are of one and two columns.
+// owner <- entry <- line by foreign keys, and badge refers to itself and to owner. Two have a
+// unique column, one a CHECK over two columns that merging can break, and keys are of one and two
+// columns.
 inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
-  TableRules account{{"account", {{"id", "integer"}, {"name", "text"}, {"code", "integer"}}, {0}},
-                     {{"code"}},
-                     {},
-                     {},
-                     0,
-                     on_delete};
+  TableRules owner{{"owner", {{"id", "integer"}, {"name", "text"}, {"code", "integer"}}, {0}},
+                   {{"code"}},
+                   {},
+                   {},
+                   0,
+                   on_delete};
   TableRules entry{{"entry",
                     {{"a", "integer"},
                      {"x", "integer"},
                      {"b", "text"},
-                     {"account_id", "integer"},
+                     {"owner_id", "integer"},
                      {"y", "integer"},
                      {"note", "text"}},
                     {0, 2}},
                    {},
-                   {{{"account_id"}, "account", true}},
+                   {{{"owner_id"}, "owner", true}},
                    {"x", "y"},
                    12,
                    on_delete};
@@ -49,13 +50,17 @@ inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
       {},
       0,
       on_delete};
-  TableRules tag{{"tag", {{"k", "text"}, {"v", "any"}, {"w", "any"}, {"up", "text"}}, {0}},
-                 {},
-                 {{{"up"}, "tag", false}},
-                 {},
-                 0,
-                 on_delete};
-  return {account, entry, line, tag};
+  // Parked it comes first by name, present it comes after its parent.
+  TableRules badge{
+      {"badge",
+       {{"k", "text"}, {"v", "any"}, {"w", "any"}, {"up", "text"}, {"owner_id", "integer"}},
+       {0}},
+      {},
+      {{{"up"}, "badge", false}, {{"owner_id"}, "owner", false}},
+      {},
+      0,
+      on_delete};
+  return {owner, entry, line, badge};
 }
 
 // Columns and tables that a site may lack for a while.
@@ -115,7 +120,7 @@ class WriteGenerator {
     if (column == "b") return Value::text(prng_.chance(.5) ? "l" : std::string_view("r\0s", 3));
     if (column == "up" && prng_.chance(.6)) return Value::null();
     if (column == "k" || column == "up") return Value::text(kTexts[prng_.below(3)]);
-    if (column == "account_id") return prng_.chance(.2) ? Value::null() : integer(5);
+    if (column == "owner_id") return prng_.chance(.2) ? Value::null() : integer(5);
     if (column == "code" || column == "place") return prng_.chance(.2) ? Value::null() : integer(4);
     if (column == "x" || column == "y") return integer(9);
     switch (prng_.below(5)) {

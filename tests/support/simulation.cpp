@@ -10,6 +10,26 @@ std::string problem(const std::string& doing, const Status& status) {
   return doing + ": " + std::string(status_code_name(status.code())) + ": " + status.message();
 }
 
+// All base rows in words, columns by name: what the databases must agree on.
+std::string stored_rows(const MemoryPort& port) {
+  std::map<std::string, std::string> rows;
+  for (const auto& [number, table] : port.data().tables) {
+    for (const auto& [key, row] : table.base) {
+      std::map<std::string, std::string> columns;
+      for (ColumnNumber c = 0; c < table.info.column_count(); ++c) {
+        columns[table.info.columns[c].name] = describe(row.values[c].view());
+      }
+      std::string& text = rows[table.info.name + " " + key];
+      for (const auto& [name, value] : columns)
+        text += " " + name + "=" + value;
+    }
+  }
+  std::string out;
+  for (const auto& [row, text] : rows)
+    out += row + ":" + text + "\n";
+  return out;
+}
+
 }  // namespace
 
 Simulation::Simulation(uint64_t seed) : prng_(seed), generator_(&prng_) {
@@ -33,9 +53,9 @@ Simulation::Simulation(uint64_t seed) : prng_(seed), generator_(&prng_) {
     site.lacks_table = prng_.chance(.3);
     for (const TableRules& rules : tables_) {
       const std::string& name = rules.schema.name;
-      if (name == "tag" && site.lacks_table) continue;
+      if (name == "badge" && site.lacks_table) continue;
       std::vector<OwnedRow> rows;  // of a time before anyone tracked the table
-      if (name == "account" && prng_.chance(.4)) {
+      if (name == "owner" && prng_.chance(.4)) {
         for (int64_t id = 0; id < 2; ++id) {
           rows.push_back({Value::integer(id), generator_.random_value("name"), Value::integer(id)});
         }
@@ -135,7 +155,7 @@ std::string Simulation::restore(size_t index) {
   *site.port = *site.saved;
   for (const TableRules& rules : tables_) {
     const MemoryTable* table = site.port->table(rules.schema.name);
-    if (rules.schema.name == "tag") site.lacks_table = table == nullptr || !table->info.present;
+    if (rules.schema.name == "badge") site.lacks_table = table == nullptr || !table->info.present;
     if (rules.schema.name != "entry") continue;
     const int64_t note = find_column(table->info.columns, "note");
     site.lacks_column = note < 0 || !table->info.columns[static_cast<size_t>(note)].present;
@@ -354,6 +374,9 @@ std::string Simulation::check_calm() const {
       return out;
     };
     if (ids(*all[i]) != ids(*all[0])) return "open conflicts differ";
+  }
+  for (const MemoryPort* port : all) {
+    if (stored_rows(*port) != stored_rows(*all[0])) return "the base tables differ";
   }
   const std::string broken = truth_.check_converged(all);
   return broken.empty() ? truth_.check_safety(all) : broken;
