@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Breaks each rule of the merge once in a copy of the core, to see that a test notices.
+
+The rules are those that the model of the exchange can break (docs/merge_rules.md), then a few of our
+own. A mutation is a piece of source and what replaces it; the copy is built, and the unit tests and
+the simulator run until one fails. A mutation that no test notices is a gap in the tests: exit 1.
+
+  scripts/mutate.py                all of them: about half an hour on two cores
+  scripts/mutate.py begin relog    those whose name contains one of the words
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ["merge_test", "fold_test", "row_state_test", "conflicts_test", "apply_test",
+         "exporter_test", "session_test", "simulation_test"]
+SEEDS = os.environ.get("SYNCLINE_SEEDS", "300")
+
+# (rule, file in core/src, source, replacement)
+MUTATIONS = [
+    # --- of the exchange: when knowledge grows, and what it means
+    ("claim_at_end: knowledge grows with the last chunk only", "apply.cpp",
+     "if (header.last) knowledge_after_.merge(header.start);",
+     "knowledge_after_.merge(header.start);"),
+    ("claim_start: to what the sender knew when the exchange began", "apply.cpp",
+     "if (header.last) knowledge_after_.merge(header.start);",
+     "if (header.last) knowledge_after_.merge(header.knowledge);"),
+    ("context: a row of an unfinished exchange keeps what its sender knew", "apply_rows.cpp",
+     "} else if (!known.covered_by(knowledge_after_)) {",
+     "} else if (false) {"),
+    ("context_stays: until knowledge covers it", "apply_rows.cpp",
+     "work->after.context = context_for(work->before.context, row.context);",
+     "work->after.context = context_for(work->before.context, row.context);\n"
+     "  if (!has_news(work->after, site_.knowledge)) work->after.context = 0;"),
+    ("context_stays: contexts go when knowledge covers them", "apply.cpp",
+     "if (vector.covered_by(knowledge_after_)) update_.contexts_gone.push_back(id);",
+     "if (!vector.empty()) update_.contexts_gone.push_back(id);"),
+    ("relay_context: a relay sends the context along", "exporter.cpp",
+     "out.context = &context->second;", "out.context = nullptr;"),
+    ("whole_cell: a cell travels with all its versions", "exporter.cpp",
+     "if (fresh) cells[kept++] = cells[i];",
+     "if (fresh && !since_.knows(cells[i].version)) cells[kept++] = cells[i];"),
+    ("row_together: all changed cells of a row travel in one chunk", "exporter.cpp",
+     "if (fresh) cells[kept++] = cells[i];",
+     "if (fresh && (kept == 0 || cells[0].column == cells[i].column)) cells[kept++] = cells[i];"),
+    ("own_knowledge: what is known and gone does not come back", "merge.cpp",
+     "if (!ours.has(v) && !here_.has(v))", "if (!ours.has(v))"),
+    ("their_knowledge: what the sender knows and lacks, it superseded", "merge.cpp",
+     "if (theirs.has(v) || !there_.has(v))", "if (theirs.has(v) || true)"),
+    ("gap: a chunk that does not follow is refused", "apply.cpp",
+     "if (*stale || follows) return {};", "if (*stale || !header.exchange.empty()) return {};"),
+    ("chain: the predecessor is told by the exact token", "apply.cpp",
+     "hash128(incoming_.token) == header.predecessor", "done.number == header.number"),
+    ("since_every: every chunk is held against our knowledge", "apply.cpp",
+     "if (!header.since.covered_by(site_.knowledge)) {",
+     "if (header.number == 0 && !header.since.covered_by(site_.knowledge)) {"),
+    ("since: the first chunk is held against our knowledge", "apply.cpp",
+     "if (!header.since.covered_by(site_.knowledge)) {",
+     "if (header.number > 0 && !header.since.covered_by(site_.knowledge)) {"),
+    ("incarnation: a token of another incarnation is void", "exporter.cpp",
+     "from_.sender == site_.sites.id(site_.self) && from_.order == order &&",
+     "from_.order == order &&"),
+    ("epoch: a token from another order of tables is void", "exporter.cpp",
+     "from_.order == order &&", ""),
+    ("vector_per_chunk: a row refers to the knowledge of its own chunk", "apply.cpp",
+     "SYNCLINE_TRY(record());\n  const bool something",
+     "for (const auto& [id, vector] : site_.contexts) {\n"
+     "    VersionVector newest = vector;\n    newest.merge(header.knowledge);\n"
+     "    update_.contexts_new.emplace_back(id, newest);\n  }\n"
+     "  SYNCLINE_TRY(record());\n  const bool something"),
+    ("begin: knowledge is indexed where its exchange began", "apply.cpp",
+     "update_.begin = incoming_.open && header.number > 0 ? incoming_.begin : site_.position;",
+     "update_.begin = site_.position;"),
+    ("relog: a row with news is noted anew even if held already", "apply_rows.cpp",
+     "write.relay = work->news || !same_versions(work->before, work->after);",
+     "write.relay = !same_versions(work->before, work->after);"),
+    # --- of rows: insert, delete, image
+    ("delete_all: a delete writes every cell", "fold.cpp",
+     "      row_.write_all(v, values);",
+     "      const auto cells = row_.cells;\n      row_.write_all(v, values);\n"
+     "      if (dead) row_.cells = cells;"),
+    ("insert_all: an insert writes every cell", "fold.cpp",
+     "      row_.write_all(v, values);",
+     "      const auto cells = row_.cells;\n      row_.write_all(v, values);\n"
+     "      if (!dead) row_.cells = cells;"),
+    ("unknown_columns: both write the cells of columns not known here", "fold.cpp",
+     "      row_.write_all(v, values);",
+     "      const auto cells = row_.cells;\n      row_.write_all(v, values);\n"
+     "      for (const CellVersion& c : cells) {\n"
+     "        if (!table_.columns[c.column].present) row_.cells.push_back(c);\n      }"),
+    ("image_parked: the image holds parked columns", "fold.cpp",
+     "values[c] = dead && !parked_.empty() ? parked_[c] : Value();", "values[c] = Value();"),
+    ("image_merged: a cell of tombstones shows the image", "row_state.cpp",
+     "out->values[c] = cell.value(best);",
+     "if (!cell.version(best).dead) out->values[c] = cell.value(best);"),
+    ("update_wins: a live version beats a tombstone", "row_state.cpp",
+     "a.dead != b.dead ? a.dead :", "a.dead != b.dead ? b.dead :"),
+    ("delete_wins: a tombstone beats a live version", "row_state.cpp",
+     "if (on_delete == OnDelete::delete_wins) return false;", ""),
+    # --- our own
+    ("hlc: a write never sorts before what it replaces", "fold.cpp",
+     "return std::max(hlc, replaced.hlc + (replaced.site == self ? 0 : 1));",
+     "return replaced.site == self ? hlc : hlc;"),
+    ("order: versions are ordered by id, not by local number", "types.cpp",
+     "if (order != 0) return order < 0 ? -1 : 1;",
+     "if (order != 0) return a.site < b.site ? -1 : 1;"),
+    ("beside: an insert over a held row supersedes nothing held", "fold.cpp",
+     "    if (!row_.held) {\n      row_.write_all", "    if (table_.number != 0) {\n      row_.write_all"),
+    ("parked: values without a place in the base table are kept", "row_state.cpp",
+     "!table_.columns[column].present) return value;", "column > 1000000) return value;"),
+    ("default: a column without a value goes back to its default", "apply_rows.cpp",
+     "value.is(ValueKind::absent) ? newly_shown(table, *work, c)", "value.is(ValueKind::absent) ? false"),
+    ("foreign keys: no dangling row is stored", "apply_held.cpp",
+     "SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));",
+     "if (written.size() > 99) SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));"),
+    ("foreign keys: a row without its parent takes nobody's place", "apply_held.cpp",
+     "if (!table.refers) return {};", "if (!losers.empty() || !table.refers) return {};"),
+    ("circle: rows that refer to each other fit together", "apply_held.cpp",
+     "table->refers && table->referred", "table->refers && table->number == 0"),
+    ("unique: the greater claim is stored", "apply_held.cpp",
+     "mine, site_.sites) > 0) return {};", "mine, site_.sites) < 0) return {};"),
+    ("held: rows are tried again when an exchange ends", "apply_held.cpp",
+     "if (header_->last) {", "if (header_->number > 1000) {"),
+    ("conflicts: a later write that saw both closes it", "apply_rows.cpp",
+     "if (missing(after, c)) note(c, false);", ""),
+    ("identity: a chunk that knows changes we never made is refused", "apply.cpp",
+     "SYNCLINE_TRY(port_.recognises(own, &yes));\n  if (yes) return {};",
+     "SYNCLINE_TRY(port_.recognises(own, &yes));\n  return {};"),
+    ("identity: a vector that knows changes we never made is refused", "exporter.cpp",
+     "SYNCLINE_TRY(port_.recognises(own, &yes));\n    if (yes) return {};",
+     "SYNCLINE_TRY(port_.recognises(own, &yes));\n    return {};"),
+    ("drift: a version from the future is refused", "apply.cpp",
+     "if (ms <= site_.now_ms + options_.drift_ms_max) return {};",
+     "if (ms <= site_.now_ms * 2 + options_.drift_ms_max) return {};"),
+    ("liar: a version that its sender does not claim to know is refused", "apply_rows.cpp",
+     "if (!there.has(v)) {", "if (!there.has(v) && v.seq == 0) {"),
+]
+
+
+def run(command, cwd, **more):
+    return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", check=False, **more)
+
+
+class Copy:
+    """A copy of the tree with its own build."""
+
+    def __init__(self, folder):
+        self.tree = Path(folder) / "tree"
+        self.build = Path(folder) / "build"
+        for name in ("core", "cmake", "tests", "peers", "sqlite_ext"):
+            shutil.copytree(ROOT / name, self.tree / name)
+        for name in ("CMakeLists.txt", "VERSION"):
+            shutil.copy(ROOT / name, self.tree / name)
+        done = run(["cmake", "-S", str(self.tree), "-B", str(self.build), "-DSYNCLINE_TESTS=ON",
+                    "-DCMAKE_CXX_FLAGS=-w"], ROOT)
+        if done.returncode != 0:
+            sys.exit("mutate: cmake failed:\n" + done.stdout)
+        listed = run(["cmake", "--build", str(self.build), "--target", "help"], ROOT).stdout
+        self.tests = [test for test in TESTS if test in listed.split()]
+
+    def make(self):
+        done = run(["cmake", "--build", str(self.build), "-j2", "--target", *self.tests], ROOT)
+        return done.returncode == 0, done.stdout
+
+    def first_failure(self):
+        """The name of the first test that fails, and its first line that says why; or None."""
+        environment = dict(os.environ, SYNCLINE_SEEDS=SEEDS, SYNCLINE_STOP="1")
+        for test in self.tests:
+            try:
+                done = run([str(self.build / "tests" / test)], ROOT, env=environment, timeout=600)
+            except subprocess.TimeoutExpired:
+                return test, "it never ends"
+            if done.returncode != 0:
+                lines = [line.strip() for line in done.stdout.splitlines()]
+                why = [line for line in lines if "fails: " in line or "not " in line]
+                names = [line for line in lines if ": " in line and "FAILED" not in line]
+                return test, (why or names or [f"exit {done.returncode}"])[0][:100]
+        return None
+
+
+def main():
+    words = sys.argv[1:]
+    chosen = [m for m in MUTATIONS if not words or any(word in m[0] for word in words)]
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="syncline-mutate-") as folder:
+        copy = Copy(folder)
+        made, log = copy.make()
+        failure = copy.first_failure() if made else ("the build", log[-2000:])
+        if failure is not None:
+            sys.exit(f"mutate: the unbroken tree fails: {failure[0]}: {failure[1]}")
+        for rule, name, source, replacement in chosen:
+            path = copy.tree / "core" / "src" / name
+            before = path.read_text(encoding="utf-8")
+            if before.count(source) != 1:
+                print(f"STALE   {rule}: {name} has its source {before.count(source)} times")
+                missed += 1
+                continue
+            began = time.time()
+            path.write_text(before.replace(source, replacement), encoding="utf-8")
+            made, log = copy.make()
+            failure = copy.first_failure() if made else None
+            path.write_text(before, encoding="utf-8")
+            if not made:
+                print(f"BROKEN  {rule}: does not compile: {log[-600:]}")
+                missed += 1
+            elif failure is None:
+                print(f"MISSED  {rule} ({time.time() - began:.0f} s)")
+                missed += 1
+            else:
+                print(f"caught  {rule}: {failure[0]}: {failure[1]}")
+            sys.stdout.flush()
+    print(f"{len(chosen) - missed} caught, {missed} not")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
