@@ -15,6 +15,7 @@
  *   sl_init.c           _PG_init, settings, transaction and relcache callbacks
  *   sl_value.c          Datum <-> SlValue by column type; logical type names
  *   sl_registry.c       tables and columns of the registry, cached by number and by oid
+ *   sl_log.c, .h        writing the log, in bulk
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
  *   sl_site.c           the counter row, its lock, snapshots; leaves that load the site
  *   sl_identity.c       which database this is; taking a new id

@@ -8,6 +8,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/index.h"
@@ -23,10 +25,6 @@
 PG_FUNCTION_INFO_V1(sl_on_ddl_end);
 PG_FUNCTION_INFO_V1(sl_on_drop);
 PG_FUNCTION_INFO_V1(sl_on_rewrite);
-
-/* Masks of the core (syncline/fold.h). */
-#define MASK_MANY (INT64CONST(1) << 62)
-#define MASK_COLUMNS 62
 
 bool		sl_ddl_off = false;
 
@@ -113,12 +111,6 @@ check_key_type(const char *table, const Registered *column, const char *type)
 				 errhint("Call sync_disable('%s') first.", table)));
 }
 
-static int64
-bit_of(int32 column)
-{
-	return column < MASK_COLUMNS ? INT64CONST(1) << column : MASK_MANY;
-}
-
 /* Compares the type; returns the mask of the column if its values may be others now. */
 static int64
 compare_type(Relation relation, uint32 number, Form_pg_attribute attribute,
@@ -139,7 +131,7 @@ compare_type(Relation relation, uint32 number, Form_pg_attribute attribute,
 			   "UPDATE syncline.col SET declared = $3 WHERE tbl = $1 AND number = $2", declared);
 	/* a wider integer holds the same values; numeric(10,1) may not hold those of numeric(10,2) */
 	return strcmp(column->type, type) == 0 && strcmp(type, "integer") == 0 ? 0 :
-		bit_of(column->number);
+		sl_mask_of(column->number);
 }
 
 /* Compares one attribute; returns the mask of the column if its values may have been rewritten. */
@@ -163,7 +155,7 @@ compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 	sl_add_column(number, attribute, -1);
 	set_column(number, 0, "SELECT number FROM syncline.col WHERE tbl = $1 AND name = $3"
 			   " AND $2 IS NOT NULL", name);
-	return SPI_processed == 1 ? bit_of(sl_result_int64(0, 1)) : 0;
+	return SPI_processed == 1 ? sl_mask_of(sl_result_int64(0, 1)) : 0;
 }
 
 static void

@@ -6,6 +6,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -587,6 +589,7 @@ sl_untrack(uint32 number)
 	static const Oid types[] = {INT4OID};
 	const Datum values[] = {Int32GetDatum(number)};
 
+	sl_log_flush();
 	sl_exec("DELETE FROM syncline.log WHERE tbl = $1", 1, types, values, NULL);
 	sl_exec("DELETE FROM syncline.conflict WHERE tbl = $1", 1, types, values, NULL);
 	sl_exec("DELETE FROM syncline.col WHERE tbl = $1", 1, types, values, NULL);

@@ -6,6 +6,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include "access/genam.h"
 #include "access/heapam.h"
 #include "access/nbtree.h"
@@ -22,12 +24,6 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplesort.h"
 #include "utils/typcache.h"
-
-/* Columns of syncline.log. */
-enum
-{
-	LOG_MASK = 1, LOG_CLOCK, LOG_LSN, LOG_TBL, LOG_OP, LOG_KEY, LOG_IMAGE
-};
 
 /*
  * Columns of what is sorted. The sort key is table, key, place in the WAL and clock in one string of
@@ -114,20 +110,20 @@ sort_entry(LogStream *stream, TupleTableSlot *entry)
 
 	MemoryContextReset(stream->row);
 	slot_getallattrs(entry);
-	key = DatumGetByteaPP(from[LOG_KEY - 1]);
+	key = DatumGetByteaPP(from[SL_LOG_KEY - 1]);
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, 0, SORT_COLUMNS * sizeof(bool));
-	slot->tts_values[SORT_KEY - 1] = sort_key(DatumGetInt32(from[LOG_TBL - 1]), key,
-											  DatumGetInt64(from[LOG_LSN - 1]),
-											  DatumGetInt64(from[LOG_CLOCK - 1]));
-	slot->tts_values[SORT_OP - 1] = from[LOG_OP - 1];
-	slot->tts_values[SORT_MASK - 1] = from[LOG_MASK - 1];
-	slot->tts_values[SORT_CLOCK - 1] = from[LOG_CLOCK - 1];
-	slot->tts_isnull[SORT_IMAGE - 1] = entry->tts_isnull[LOG_IMAGE - 1];
-	slot->tts_values[SORT_IMAGE - 1] = from[LOG_IMAGE - 1];
+	slot->tts_values[SORT_KEY - 1] = sort_key(DatumGetInt32(from[SL_LOG_TBL - 1]), key,
+											  DatumGetInt64(from[SL_LOG_LSN - 1]),
+											  DatumGetInt64(from[SL_LOG_CLOCK - 1]));
+	slot->tts_values[SORT_OP - 1] = from[SL_LOG_OP - 1];
+	slot->tts_values[SORT_MASK - 1] = from[SL_LOG_MASK - 1];
+	slot->tts_values[SORT_CLOCK - 1] = from[SL_LOG_CLOCK - 1];
+	slot->tts_isnull[SORT_IMAGE - 1] = entry->tts_isnull[SL_LOG_IMAGE - 1];
+	slot->tts_values[SORT_IMAGE - 1] = from[SL_LOG_IMAGE - 1];
 	if (!slot->tts_isnull[SORT_IMAGE - 1])
 		slot->tts_values[SORT_IMAGE - 1] = PointerGetDatum(
-			PG_DETOAST_DATUM_PACKED(from[LOG_IMAGE - 1]));
+			PG_DETOAST_DATUM_PACKED(from[SL_LOG_IMAGE - 1]));
 	ExecStoreVirtualTuple(slot);
 	tuplesort_puttupleslot(stream->sort, slot);
 }
@@ -174,6 +170,7 @@ sl_leaf_log_open(void *argument)
 	stream->context = context;
 	stream->batch = AllocSetContextCreate(context, "syncline log batch", ALLOCSET_DEFAULT_SIZES);
 	stream->row = AllocSetContextCreate(context, "syncline log row", ALLOCSET_DEFAULT_SIZES);
+	sl_log_flush();
 	sl_advance();
 	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
 	consume(log, stream, relation);

@@ -3,6 +3,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include "access/xact.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -18,6 +20,10 @@ transaction_callback(XactEvent event, void *unused)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			sl_log_before_commit();
+			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_ABORT:
@@ -25,6 +31,7 @@ transaction_callback(XactEvent event, void *unused)
 		case XACT_EVENT_PREPARE:
 			sl_capture_off = false;
 			sl_ddl_off = false;
+			sl_log_forget();
 			sl_merge_forget();
 			sl_guard_forget();
 			sl_tables_release();
@@ -38,10 +45,14 @@ static void
 subtransaction_callback(SubXactEvent event, SubTransactionId current, SubTransactionId parent,
 						void *unused)
 {
-	if (event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	sl_ddl_off = false;
-	sl_merge_abort(current);
+	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
+		sl_log_before_subcommit(current);
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		sl_ddl_off = false;
+		sl_log_subabort(current);
+		sl_merge_abort(current);
+	}
 }
 
 void

@@ -3,6 +3,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -134,6 +136,8 @@ sl_tables(PG_FUNCTION_ARGS)
 	uint64		count;
 
 	sl_begin_rows(fcinfo);
+	if (!RecoveryInProgress())
+		sl_log_flush();
 	SPI_connect();
 	count = sl_exec("SELECT name, (SELECT string_agg(name, ', ' ORDER BY key_position)"
 					"   FROM syncline.col WHERE tbl = t.number AND key_position IS NOT NULL),"

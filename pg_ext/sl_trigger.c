@@ -2,58 +2,28 @@
  * sl_trigger.c: capture.
  *
  * One AFTER row trigger, ENABLE ALWAYS, appends to syncline.log which row and which columns changed,
- * when, and in which order. It writes no row that anyone else writes and the log has no index, so it
- * never waits. Values are not logged: they stand in the table; only a deleted row's last image is.
+ * when, and in which order (sl_log.c). It writes no row that anyone else writes and the log has no
+ * index, so it never waits. Values are not logged: they stand in the table; only a deleted row's last image is.
  *
  * It trusts no argument: the table is found by oid in the registry, and the log by oid in schema
  * "syncline". On a table that is not tracked it does nothing.
  */
 #include "sl_host.h"
 
-#include <sys/time.h>
+#include "sl_log.h"
 
-#include "access/heapam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-enum
-{
-	LOG_MASK = 1, LOG_CLOCK, LOG_LSN, LOG_TBL, LOG_OP, LOG_KEY, LOG_IMAGE
-};
-#define LOG_COLUMNS LOG_IMAGE
-
-enum
-{
-	OP_INSERT, OP_UPDATE, OP_DELETE
-};
-
-/* Masks of the core (syncline/fold.h). */
-#define MASK_ALL ((int64) -1)
-#define MASK_MANY (INT64CONST(1) << 62)
-#define MASK_COLUMNS 62
-
 PG_FUNCTION_INFO_V1(sl_capture);
 PG_FUNCTION_INFO_V1(sl_capture_truncate);
 PG_FUNCTION_INFO_V1(sl_restored_self);
 PG_FUNCTION_INFO_V1(sl_restored_log);
-
-/* Milliseconds of the Unix epoch, as the high bits of an hlc. */
-static int64
-clock_hlc(void)
-{
-	struct timeval now;
-
-	gettimeofday(&now, NULL);
-	return ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
-}
 
 /* Core bytes as a bytea, in the current context. */
 static Datum
@@ -109,27 +79,6 @@ image_of(SlTable *table, TupleTableSlot *slot)
 	return make_bytea(slb_encode_image(values, columns, count));
 }
 
-static void
-append(Relation log, SlTable *table, int op, int64 mask, Datum key, Datum image)
-{
-	Datum		values[LOG_COLUMNS];
-	bool		nulls[LOG_COLUMNS] = {false};
-	HeapTuple	tuple;
-
-	values[LOG_MASK - 1] = Int64GetDatum(mask);
-	values[LOG_CLOCK - 1] = Int64GetDatum(clock_hlc());
-	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
-	values[LOG_LSN - 1] = Int64GetDatum((int64) XactLastRecEnd);
-	values[LOG_TBL - 1] = Int32GetDatum(table->number);
-	values[LOG_OP - 1] = Int16GetDatum(op);
-	values[LOG_KEY - 1] = key;
-	values[LOG_IMAGE - 1] = image;
-	nulls[LOG_IMAGE - 1] = op != OP_DELETE;
-	tuple = heap_form_tuple(RelationGetDescr(log), values, nulls);
-	heap_insert(log, tuple, GetCurrentCommandId(true), 0, NULL);
-	pfree(tuple);
-}
-
 /* Are both datums the same bytes? Cheap first: most columns of most updates are. */
 static bool
 same_datum(Form_pg_attribute attribute, Datum a, Datum b)
@@ -171,26 +120,26 @@ changed_mask(SlTable *table, TupleTableSlot *old, TupleTableSlot *new, bool *key
 		if (column == SL_UNKNOWN)
 			unknown = true;
 		else
-			mask |= column < MASK_COLUMNS ? INT64CONST(1) << column : MASK_MANY;
+			mask |= sl_mask_of(column);
 		for (int k = 0; k < table->key_count; k++)
 			*key_changed |= table->key_attnums[k] == i + 1;
 	}
-	return unknown ? MASK_ALL : mask;
+	return unknown ? SL_MASK_ALL : mask;
 }
 
 static void
-capture_update(Relation log, SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
+capture_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 {
 	bool		key_changed;
 	int64		mask = changed_mask(table, old, new, &key_changed);
 
 	if (key_changed)
 	{
-		append(log, table, OP_DELETE, MASK_ALL, key_of(table, old), image_of(table, old));
-		append(log, table, OP_INSERT, MASK_ALL, key_of(table, new), (Datum) 0);
+		sl_log_append(table->number, SL_OP_DELETE, SL_MASK_ALL, key_of(table, old), image_of(table, old));
+		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, new), (Datum) 0);
 	}
 	else if (mask != 0)
-		append(log, table, OP_UPDATE, mask, key_of(table, new), (Datum) 0);
+		sl_log_append(table->number, SL_OP_UPDATE, mask, key_of(table, new), (Datum) 0);
 }
 
 Datum
@@ -199,7 +148,6 @@ sl_capture(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	TriggerEvent event;
 	SlTable    *table;
-	Relation	log;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -214,15 +162,13 @@ sl_capture(PG_FUNCTION_ARGS)
 	if (table == NULL)
 		return PointerGetDatum(NULL);
 
-	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
 	if (TRIGGER_FIRED_BY_INSERT(event))
-		append(log, table, OP_INSERT, MASK_ALL, key_of(table, trigger->tg_trigslot), (Datum) 0);
+		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, trigger->tg_trigslot), (Datum) 0);
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
-		capture_update(log, table, trigger->tg_trigslot, trigger->tg_newslot);
+		capture_update(table, trigger->tg_trigslot, trigger->tg_newslot);
 	else
-		append(log, table, OP_DELETE, MASK_ALL, key_of(table, trigger->tg_trigslot),
+		sl_log_append(table->number, SL_OP_DELETE, SL_MASK_ALL, key_of(table, trigger->tg_trigslot),
 			   image_of(table, trigger->tg_trigslot));
-	table_close(log, NoLock);
 	return PointerGetDatum(NULL);
 }
 
@@ -230,7 +176,6 @@ sl_capture(PG_FUNCTION_ARGS)
 static void
 log_all(Relation relation, SlTable *table, int op, int64 mask)
 {
-	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
 	MemoryContext row = AllocSetContextCreate(CurrentMemoryContext, "syncline row",
 											  ALLOCSET_DEFAULT_SIZES);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -241,8 +186,8 @@ log_all(Relation relation, SlTable *table, int op, int64 mask)
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		append(log, table, op, mask, key_of(table, slot),
-			   op == OP_DELETE ? image_of(table, slot) : (Datum) 0);
+		sl_log_append(table->number, op, mask, key_of(table, slot),
+			   op == SL_OP_DELETE ? image_of(table, slot) : (Datum) 0);
 		MemoryContextReset(row);
 	}
 	MemoryContextSwitchTo(old);
@@ -250,7 +195,6 @@ log_all(Relation relation, SlTable *table, int op, int64 mask)
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	MemoryContextDelete(row);
-	table_close(log, NoLock);
 }
 
 /* BEFORE TRUNCATE: logs the delete, with its image, of every row. TRUNCATE has locked the table. */
@@ -268,7 +212,7 @@ sl_capture_truncate(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	table = sl_table_by_relid(RelationGetRelid(trigger->tg_relation));
 	if (table != NULL)
-		log_all(trigger->tg_relation, table, OP_DELETE, MASK_ALL);
+		log_all(trigger->tg_relation, table, SL_OP_DELETE, SL_MASK_ALL);
 	return PointerGetDatum(NULL);
 }
 
@@ -277,16 +221,14 @@ sl_capture_truncate(PG_FUNCTION_ARGS)
 void
 sl_log_insert(uint32 number, SlBytes key)
 {
-	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
 
-	append(log, sl_table_by_number(number), OP_INSERT, MASK_ALL, make_bytea(key), (Datum) 0);
-	table_close(log, NoLock);
+	sl_log_append(number, SL_OP_INSERT, SL_MASK_ALL, make_bytea(key), (Datum) 0);
 }
 
 void
 sl_log_update_all(Relation relation, int64 mask)
 {
-	log_all(relation, sl_table_by_relid(RelationGetRelid(relation)), OP_UPDATE, mask);
+	log_all(relation, sl_table_by_relid(RelationGetRelid(relation)), SL_OP_UPDATE, mask);
 }
 
 /* ---- restored dumps -------------------------------------------------------------------------- */
@@ -340,9 +282,9 @@ sl_restored_log(PG_FUNCTION_ARGS)
 	TriggerData *trigger;
 	HeapTuple	tuple = restored_tuple(fcinfo, &trigger);
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			column = LOG_LSN;
+	int			column = SL_LOG_LSN;
 	bool		isnull;
-	int64		lsn = DatumGetInt64(heap_getattr(tuple, LOG_LSN, desc, &isnull));
+	int64		lsn = DatumGetInt64(heap_getattr(tuple, SL_LOG_LSN, desc, &isnull));
 	const int64 shift = INT64CONST(1) << 62;
 	Datum		value = Int64GetDatum(lsn < 0 ? PG_INT64_MIN : lsn - shift);
 

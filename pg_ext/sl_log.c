@@ -1,0 +1,206 @@
+/*
+ * sl_log.c: writing syncline.log.
+ *
+ * Entries gather in memory and go to the log in bulk: when there are many, before a subtransaction or
+ * the transaction commits or is prepared, and before anything in this backend reads the log. They
+ * become visible with the transaction either way, and one bulk insert costs a third of single ones.
+ *
+ * Entries of a subtransaction are kept apart, so that its abort takes them along; they are written
+ * under its own id.
+ */
+#include "sl_host.h"
+
+#include "sl_log.h"
+
+#include <sys/time.h>
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/tuptable.h"
+#include "utils/memutils.h"
+
+#define ENTRIES_MAX 500
+#define ENTRY_BYTES_MAX (512 * 1024)
+/* From how many entries on a bulk insert is cheaper than single ones. */
+#define BULK_ENTRIES_MIN 3
+
+/* The entries of one (sub)transaction. Lives in a context of its own below the transaction's. */
+typedef struct Pending
+{
+	struct Pending *outer;
+	SubTransactionId subtransaction;
+	Oid			log_relid;
+	TupleDesc	desc;
+	MemoryContext context;
+	int			count;
+	size_t		bytes;
+	TupleTableSlot *slots[ENTRIES_MAX];
+} Pending;
+
+static Pending *pending = NULL;
+/* The transaction has begun to commit: what comes now is written at once. */
+static bool committing = false;
+
+/* ---- gathering ------------------------------------------------------------------------------- */
+
+/* Milliseconds of the Unix epoch, as the high bits of an hlc. */
+static int64
+clock_hlc(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
+}
+
+static void
+push_pending(SubTransactionId subtransaction)
+{
+	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "syncline log entries",
+												  ALLOCSET_DEFAULT_SIZES);
+	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	Pending    *next = MemoryContextAllocZero(context, sizeof(Pending));
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	next->outer = pending;
+	next->subtransaction = subtransaction;
+	next->log_relid = RelationGetRelid(log);
+	next->desc = CreateTupleDescCopy(RelationGetDescr(log));
+	next->context = context;
+	MemoryContextSwitchTo(old);
+	table_close(log, NoLock);
+	pending = next;
+}
+
+void
+sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
+{
+	SubTransactionId subtransaction = GetCurrentSubTransactionId();
+	Datum		values[SL_LOG_COLUMNS];
+	bool		nulls[SL_LOG_COLUMNS] = {false};
+	TupleTableSlot **slot;
+	MemoryContext old;
+	HeapTuple	tuple;
+
+	if (pending == NULL || pending->subtransaction != subtransaction)
+		push_pending(subtransaction);
+	values[SL_LOG_MASK - 1] = Int64GetDatum(mask);
+	values[SL_LOG_CLOCK - 1] = Int64GetDatum(clock_hlc());
+	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
+	values[SL_LOG_LSN - 1] = Int64GetDatum((int64) XactLastRecEnd);
+	values[SL_LOG_TBL - 1] = Int32GetDatum(table);
+	values[SL_LOG_OP - 1] = Int16GetDatum(op);
+	values[SL_LOG_KEY - 1] = key;
+	values[SL_LOG_IMAGE - 1] = image;
+	nulls[SL_LOG_IMAGE - 1] = image == (Datum) 0;
+	slot = &pending->slots[pending->count];
+	old = MemoryContextSwitchTo(pending->context);
+	if (*slot == NULL)
+		*slot = MakeSingleTupleTableSlot(pending->desc, &TTSOpsHeapTuple);
+	tuple = heap_form_tuple(pending->desc, values, nulls);
+	ExecStoreHeapTuple(tuple, *slot, true);
+	MemoryContextSwitchTo(old);
+	pending->count++;
+	pending->bytes += tuple->t_len;
+	if (committing || pending->count == ENTRIES_MAX || pending->bytes > ENTRY_BYTES_MAX)
+		sl_log_flush();
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void
+write_entries(Relation log, Pending *entries)
+{
+	CommandId	command = GetCurrentCommandId(true);
+
+	if (entries->count >= BULK_ENTRIES_MIN)
+	{
+		heap_multi_insert(log, entries->slots, entries->count, command, 0, NULL);
+		return;
+	}
+	for (int i = 0; i < entries->count; i++)
+	{
+		bool		unused;
+
+		heap_insert(log, ExecFetchSlotHeapTuple(entries->slots[i], false, &unused), command, 0,
+					NULL);
+	}
+}
+
+/*
+ * Writes the entries of the current subtransaction. Those of outer ones wait: written now, they would
+ * be lost if this one aborts.
+ */
+void
+sl_log_flush(void)
+{
+	Relation	log;
+
+	if (pending == NULL || pending->count == 0 ||
+		pending->subtransaction != GetCurrentSubTransactionId())
+		return;
+	/* the extension may have been dropped since, in this very transaction */
+	log = try_relation_open(pending->log_relid, RowExclusiveLock);
+	if (log != NULL)
+	{
+		MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "syncline log flush",
+													  ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old = MemoryContextSwitchTo(scratch);
+
+		write_entries(log, pending);
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(scratch);
+		relation_close(log, NoLock);
+	}
+	for (int i = 0; i < pending->count; i++)
+		ExecClearTuple(pending->slots[i]);
+	pending->count = 0;
+	pending->bytes = 0;
+}
+
+/* ---- the ends of transactions ---------------------------------------------------------------- */
+
+static void
+pop_pending(void)
+{
+	Pending    *top = pending;
+
+	pending = top->outer;
+	MemoryContextDelete(top->context);
+}
+
+void
+sl_log_before_commit(void)
+{
+	sl_log_flush();
+	/* another extension may still write after us */
+	committing = true;
+}
+
+void
+sl_log_before_subcommit(SubTransactionId current)
+{
+	if (pending == NULL || pending->subtransaction != current)
+		return;
+	sl_log_flush();
+	pop_pending();
+}
+
+void
+sl_log_subabort(SubTransactionId current)
+{
+	if (pending != NULL && pending->subtransaction == current)
+		pop_pending();
+}
+
+void
+sl_log_forget(void)
+{
+	/* the memory goes with the transaction's context */
+	pending = NULL;
+	committing = false;
+}
