@@ -51,7 +51,7 @@ Status open_conflict(sqlite3* db, const SiteTable& sites, const ConflictRecord& 
   insert->bind(++at, conflict_kind_name(c.kind));
   insert->bind(++at, std::string_view(local_json));
   insert->bind(++at, std::string_view(remote_json));
-  insert->bind(++at, std::string_view(held ? std::string() : c.winner_json));
+  insert->bind(++at, held ? std::string_view() : std::string_view(c.winner_json));
   insert->bind(++at, std::string_view(local_site));
   insert->bind(++at, std::string_view(remote_site));
   insert->bind(++at, std::string_view(local_at));
