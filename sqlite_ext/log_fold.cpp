@@ -68,7 +68,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   if (!local->has_state && is_bare_baseline(work->row, table)) return {};
   *changed = true;
   local->has_state = true;
-  local->state = pack_row(work->row, table, nullptr, false, &work->packed);
+  local->state = pack_row(work->row, table, nullptr, exists, &work->packed);
   return {};
 }
 

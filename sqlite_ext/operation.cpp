@@ -15,6 +15,10 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
   TableAccess* access = nullptr;
   SYNCLINE_TRY(pool.get(number, &access));
   const TableInfo& table = access->table();
+  std::string default_sql;
+  SYNCLINE_TRY(query_text(db, "SELECT coalesce(dflt_value,'NULL') FROM pragma_table_info(" +
+                                  quote_text(table.name) + ",'main') WHERE name=" +
+                                  quote_text(table.columns[column].name), &default_sql));
   Statement cursor;
   SYNCLINE_TRY(access->open_state_cursor({}, &cursor));
   for (bool row = true;;) {
@@ -34,7 +38,7 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
     show_row(state, registry.sites, table.on_delete, &shown);
     const Value& value = shown.values[column];
     if (value.is(ValueKind::absent) || value.is(ValueKind::same)) continue;
-    SYNCLINE_TRY(access->update_column(local.key, column, value));
+    SYNCLINE_TRY(access->fill_column(local.key, column, value, default_sql));
   }
 }
 
@@ -80,9 +84,15 @@ Status Operation::begin_in_snapshot(sqlite3* db, const char* what) {
 }
 
 Status Operation::fold() {
+  // First of all, since entries of the log that are older than the column count as writing it.
+  bool retry = !changes_.appeared.empty();
+  if (retry) SYNCLINE_TRY(begin_apply("filling a column that was added"));
+  for (const auto& [table, column] : changes_.appeared) {
+    SYNCLINE_TRY(restore_column(db_, registry_, table, column));
+  }
+  changes_.appeared.clear();
   const uint64_t folded_before = registry_.folded;
   SYNCLINE_TRY(fold_all(db_, &registry_));
-  bool retry = !changes_.appeared.empty();
   for (const TableExtra& extra : registry_.extras) retry = retry || extra.adopting;
   if (registry_.folded != folded_before && !retry) {
     // A local write may have freed a key, or brought a parent, that a held row waits for.
@@ -92,12 +102,8 @@ Status Operation::fold() {
   }
   if (!retry) return {};
   SYNCLINE_TRY(begin_apply("storing rows that were waiting"));
-  for (const auto& [table, column] : changes_.appeared) {
-    SYNCLINE_TRY(restore_column(db_, registry_, table, column));
-  }
   ApplyReport report;
   SYNCLINE_TRY(retry_held(&port(), &report));
-  changes_.appeared.clear();
   for (TableExtra& extra : registry_.extras) extra.adopting = false;
   return {};
 }

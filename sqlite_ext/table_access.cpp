@@ -104,23 +104,31 @@ bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) 
   const Affinity affinity = affinity_[column];
   if (affinity == Affinity::blob || affinity == Affinity::text) return true;
   if (!value.is(ValueKind::text)) return true;
-  // SQLite would make a number of text that looks like one, keeping 15 digits. Do it exactly.
-  const std::string_view text = value.bytes();
+  // SQLite would make a number of text that looks like one, keeping 15 digits. Do it exactly, and
+  // refuse what a number cannot give back: '01', ' 1', '+1'.
+  static constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  std::string_view text = value.bytes();
+  const size_t begin = text.find_first_not_of(kBlanks);
+  if (begin == std::string_view::npos) return true;
+  text = text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+  const bool plus = text[0] == '+';
+  if (plus) text.remove_prefix(1);
   const char first = text.empty() ? 'x' : text[0];
   if (first != '-' && first != '.' && (first < '0' || first > '9')) return true;
   const char* end = text.data() + text.size();
+  const bool exact = !plus && text.size() == value.bytes().size();
   int64_t integer = 0;
   if (auto [at, error] = std::from_chars(text.data(), end, integer);
       error == std::errc() && at == end) {
     *out = Value::integer(integer);
-    return true;
+    return exact && std::to_string(integer) == text;
   }
   double real = 0;
   auto [at, error] = std::from_chars(text.data(), end, real);
   if (at != end || error == std::errc::invalid_argument) return true;
   if (error != std::errc() || !std::isfinite(real)) return false;
   *out = Value::real(real);
-  return equal_in_meaning(LogicalKind::numeric, *out, value);
+  return exact && equal_in_meaning(LogicalKind::numeric, *out, value);
 }
 
 Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena) const {

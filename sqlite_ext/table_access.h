@@ -35,8 +35,10 @@ class TableAccess {
   // Runs the base action of `write`. A refusal is an outcome; errors are everything else.
   Status write_base(const RowWrite& write, StoreOutcome* outcome);
 
-  // Sets one column of a base row that exists.
-  Status update_column(RowKey key, ColumnNumber column, const Value& value);
+  // Sets one column of a base row that exists, unless somebody wrote it since the column was added:
+  // then it does not hold `default_sql` any more. REQUIRES: always the same column.
+  Status fill_column(RowKey key, ColumnNumber column, const Value& value,
+                     const std::string& default_sql);
 
   // Cursors in key order over rows after `start` (empty: all). Base columns: key, then present
   // columns (see read_base_row). State columns: key, then those of read_state_row.
@@ -76,7 +78,7 @@ class TableAccess {
   std::vector<ColumnNumber> imaged_;        // present and not of the key
   std::vector<std::string> key_collation_;  // of the base table's key
   std::string key_match_;                   // WHERE of one base row, by its binary key
-  Statement read_state_, read_base_, exists_, read_image_, write_state_, relay_, erase_;
+  Statement read_state_, read_base_, exists_, read_image_, write_state_, relay_, erase_, fill_;
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
 };
 

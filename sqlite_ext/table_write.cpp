@@ -115,15 +115,21 @@ Status TableAccess::write_base(const RowWrite& write, StoreOutcome* outcome) {
   return failed;
 }
 
-Status TableAccess::update_column(RowKey key, ColumnNumber column, const Value& value) {
-  const std::vector<Value> values(column + 1, value);
-  RowWrite write;
-  write.key = key;
-  write.base = BaseAction::update;
-  write.values = values;
-  write.changed = {column};
-  StoreOutcome outcome;
-  return write_base(write, &outcome);
+Status TableAccess::fill_column(RowKey key, ColumnNumber column, const Value& value,
+                                const std::string& default_sql) {
+  const auto keys = static_cast<int>(table_.key.size());
+  const std::string name = column_name(column);
+  if (!fill_.prepared()) {
+    SYNCLINE_TRY(fill_.prepare(db_, "UPDATE OR IGNORE main." + quote_name(base_.name) + " SET " +
+                                        name + "=?" + std::to_string(keys + 1) + " WHERE " +
+                                        key_match_ + " AND " + name + " IS (" + default_sql +
+                                        ")"));
+  }
+  Value local;
+  if (!to_local(column, value, &local)) return {};
+  bind_key(&fill_, 1, key);
+  fill_.bind(keys + 1, local);
+  return fill_.run();
 }
 
 // Tells a constraint from an error. The message of a constraint names table and columns, no values.
