@@ -1,0 +1,359 @@
+// Applying chunks: what is refused, what is kept out by constraints and let in again, what is
+// parked, and that a failure at any call of the host changes nothing.
+#include <algorithm>
+
+#include "support/two_sites.hpp"
+
+using namespace syncline;
+using namespace syncline::test;
+
+namespace {
+
+using Kinds = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("apply: rows arrive, and a second time change nothing", "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  a.add_item(2, "two", 20);
+  const ExportedChunk chunk = a.export_for(b.vector());
+  ApplyReport report;
+  REQUIRE(b.apply(chunk.bytes, &report).ok());
+  CHECK(report.applied == 2);
+  CHECK(report.complete);
+  CHECK(report.sender == a.port.id());
+  CHECK(b.shown(2, "name") == OwnedValue(text("two")));
+  REQUIRE(b.apply(chunk.bytes, &report).ok());
+  CHECK(report.applied == 0);
+  CHECK(report.unchanged == 2);
+  CHECK(a.export_for(b.vector()).row_count == 0);
+  CHECK(b.export_for(a.vector()).row_count == 0);
+}
+
+TEST_CASE("apply: different columns of one row are both kept", "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  a.set(1, "name", text("uno"));
+  b.set(1, "n", integer(7));
+  a.swap_with(&b);
+  for (Database* d : {&a, &b}) {
+    CHECK(d->shown(1, "name") == OwnedValue(text("uno")));
+    CHECK(d->shown(1, "n") == OwnedValue(integer(7)));
+    CHECK(d->conflicts().empty());
+  }
+}
+
+TEST_CASE("apply: one cell changed on both sides is a conflict, which a later write closes",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  a.set(1, "name", text("uno"));
+  b.port.set_clock(b.port.now_ms() + 1000);
+  b.set(1, "name", text("eins"));
+  a.swap_with(&b);
+  for (Database* d : {&a, &b}) {
+    CHECK(d->shown(1, "name") == OwnedValue(text("eins")));
+    CHECK(d->conflicts() == Kinds{"update_update"});
+  }
+  CHECK(a.port.data().conflicts.begin()->first == b.port.data().conflicts.begin()->first);
+  a.set(1, "name", text("un"));
+  b.pull(&a);
+  CHECK(a.conflicts().empty());
+  CHECK(b.conflicts().empty());
+  CHECK(b.shown(1, "name") == OwnedValue(text("un")));
+}
+
+TEST_CASE("apply: an update beats a delete, and the row comes back whole", "[apply][unit]") {
+  Database a(1), b(2), c(3);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  c.pull(&a);
+  a.erase_item(1);
+  b.set(1, "n", integer(5));
+  c.pull(&a);
+  CHECK_FALSE(c.has_item(1));
+  c.pull(&b);
+  CHECK(c.shown(1, "name") == OwnedValue(text("one")));
+  CHECK(c.shown(1, "n") == OwnedValue(integer(5)));
+  CHECK(c.conflicts() == Kinds{"update_delete"});
+}
+
+TEST_CASE("apply: of two rows that claim one unique value the greater version is stored",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "first", 10);
+  b.port.set_clock(b.port.now_ms() + 1000);
+  b.add_item(2, "second", 10);
+  a.swap_with(&b);
+  for (Database* d : {&a, &b}) {
+    CHECK(d->has_item(2));
+    CHECK_FALSE(d->has_item(1));
+    CHECK(d->conflicts() == Kinds{"unique"});
+  }
+  b.set(2, "code", integer(11));  // the value is free again
+  a.pull(&b);
+  CHECK(a.has_item(1));
+  CHECK(a.conflicts().empty());
+  b.pull(&a);
+  CHECK(b.has_item(1));
+}
+
+TEST_CASE("apply: two rows swap their unique values", "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  a.add_item(2, "two", 20);
+  b.pull(&a);
+  a.set(1, "code", integer(99));
+  a.set(2, "code", integer(10));
+  a.set(1, "code", integer(20));
+  const ApplyReport report = b.pull(&a);
+  CHECK(b.shown(1, "code") == OwnedValue(integer(20)));
+  CHECK(b.shown(2, "code") == OwnedValue(integer(10)));
+  CHECK(report.quarantined == 0);
+  CHECK(b.conflicts().empty());
+}
+
+TEST_CASE("apply: a child whose parent is deleted waits until there is one", "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  a.erase_item(1);
+  b.add_part(1, "x");
+  a.swap_with(&b);
+  for (Database* d : {&a, &b}) {
+    CHECK_FALSE(d->has_item(1));
+    CHECK_FALSE(d->has_part(1, "x"));
+    CHECK(d->conflicts() == Kinds{"foreign_key"});
+  }
+  a.add_item(1, "again", 11);
+  b.pull(&a);
+  CHECK(b.has_part(1, "x"));
+  CHECK(b.conflicts().empty());
+}
+
+TEST_CASE("apply: a merged row that a CHECK refuses is held, others are not", "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  TableRules looser = item_rules();
+  looser.sum_max = 10'000;
+  Database c(3, false);
+  c.port.enable(looser);
+  c.pull(&a);
+  c.set(1, "n", integer(500));
+  c.add_item(2, "two", 20);
+  const ApplyReport report = b.pull(&c);
+  CHECK(report.quarantined == 1);
+  CHECK_FALSE(b.has_item(1));
+  CHECK(b.has_item(2));
+  CHECK(b.conflicts() == Kinds{"constraint"});
+  c.set(1, "n", integer(50));
+  b.pull(&c);
+  CHECK(b.shown(1, "n") == OwnedValue(integer(50)));
+  CHECK(b.conflicts().empty());
+}
+
+TEST_CASE("apply: a table that is not here is parked, relayed, and filled when it comes",
+          "[apply][unit]") {
+  Database a(1), b(2, false), c(3);
+  a.add_item(1, "one", 10);
+  a.add_part(1, "x");
+  const ApplyReport report = b.pull(&a);
+  CHECK(report.parked == 2);
+  CHECK(b.port.table("item")->base.empty());
+  c.pull(&b);
+  CHECK(c.has_part(1, "x"));
+  b.port.enable(item_rules());
+  b.port.enable(part_rules());
+  ApplyReport retried;
+  REQUIRE(b.port.transaction([&] { return retry_held(&b.port, &retried); }).ok());
+  CHECK(retried.applied == 2);
+  CHECK(b.has_item(1));
+  CHECK(b.has_part(1, "x"));
+}
+
+TEST_CASE("apply: a column without a value goes back to its default", "[apply][unit]") {
+  Database a(1), b(2, false);
+  b.port.enable(without_column(item_rules(), "n"));
+  a.add_item(1, "one", 10);
+  a.set(1, "n", integer(7));
+  b.pull(&a);
+  b.erase_item(1);
+  b.port.insert("item", std::vector<Value>{integer(1), text("new"), integer(10)});
+  a.pull(&b);
+  CHECK(a.shown(1, "name") == OwnedValue(text("new")));
+  CHECK(a.shown(1, "n") == OwnedValue(Value::null()));
+}
+
+TEST_CASE("apply: a chunk out of order is refused with what is missing", "[apply][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 4; ++id)
+    a.add_item(id, "item", id);
+  const ExportedChunk first = a.export_for(b.vector(), {}, 1);
+  const ExportedChunk second = a.export_for(b.vector(), first.resume_hex, 1);
+  const ExportedChunk third = a.export_for(b.vector(), second.resume_hex, 1);
+  const Status early = b.apply(second.bytes);
+  CHECK(early.code() == StatusCode::gap);
+  CHECK_FALSE(b.has_item(1));
+  REQUIRE(b.apply(first.bytes).ok());
+  CHECK(b.apply(third.bytes).code() == StatusCode::gap);
+  REQUIRE(b.apply(second.bytes).ok());
+  ApplyReport report;
+  REQUIRE(b.apply(first.bytes, &report).ok());  // a repeat is no gap
+  CHECK(report.applied == 0);
+  REQUIRE(b.apply(third.bytes).ok());
+  CHECK(b.has_item(2));
+}
+
+TEST_CASE("apply: a chunk of the same number from another exchange does not follow",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 3; ++id)
+    a.add_item(id, "item", id);
+  const ExportedChunk one = a.export_for(b.vector(), {}, 1);
+  const ExportedChunk other = a.export_for(b.vector(), {}, 1);
+  const ExportedChunk after_other = a.export_for(b.vector(), other.resume_hex, 1);
+  REQUIRE(b.apply(one.bytes).ok());
+  CHECK(b.apply(after_other.bytes).code() == StatusCode::gap);
+}
+
+TEST_CASE("apply: a chunk made for a database that knows more is a gap", "[apply][unit]") {
+  Database a(1), b(2), c(3);
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  a.set(1, "n", integer(5));
+  const ExportedChunk chunk = a.export_for(b.vector());
+  CHECK(c.apply(chunk.bytes).code() == StatusCode::gap);
+  CHECK(c.apply(chunk.bytes).message().find(to_hex(a.port.id())) != std::string::npos);
+}
+
+TEST_CASE("apply: nothing is known before the last chunk", "[apply][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 3; ++id)
+    a.add_item(id, "item", id);
+  const std::string before = b.vector();
+  REQUIRE(b.apply(a.export_for(b.vector(), {}, 1).bytes).ok());
+  CHECK(b.has_item(0));
+  CHECK(b.vector() == before);
+  CHECK_FALSE(b.port.data().contexts.empty());
+  b.pull(&a);
+  CHECK(b.vector() != before);
+  CHECK(b.port.data().contexts.empty());
+}
+
+TEST_CASE("apply: a chunk that knows changes we never made says that we are a copy",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  Database restored = a;
+  a.add_item(2, "two", 20);
+  b.pull(&a);
+  CHECK(restored.apply(b.export_for(restored.vector()).bytes).code() == StatusCode::identity);
+  Database wrote = restored;  // the same number, another change
+  wrote.port.set_clock(wrote.port.now_ms() + 5);
+  wrote.add_item(3, "three", 30);
+  CHECK(wrote.apply(b.export_for("{}").bytes).code() == StatusCode::identity);
+  restored.port.take_identity(site_id(9));
+  restored.add_item(3, "three", 30);
+  restored.swap_with(&b);
+  CHECK(restored.has_item(2));
+  CHECK(b.has_item(3));
+}
+
+TEST_CASE("apply: a version from the future is refused", "[apply][unit]") {
+  Database a(1), b(2);
+  a.port.set_clock(a.port.now_ms() + limits::drift_ms_max_default + 1000);
+  a.add_item(1, "one", 10);
+  const ExportedChunk chunk = a.export_for(b.vector());
+  CHECK(b.apply(chunk.bytes).code() == StatusCode::clock_drift);
+  CHECK_FALSE(b.has_item(1));
+  b.port.set_clock(b.port.now_ms() + 2000);
+  CHECK(b.apply(chunk.bytes).ok());
+}
+
+TEST_CASE("apply: a version that its sender does not claim to know is refused", "[apply][unit]") {
+  Database b(2);
+  SiteTable sites;
+  const SiteIndex liar = sites.intern(site_id(7));
+  ChunkHeader header;
+  header.sender = site_id(7);
+  header.exchange = "exchange";
+  header.last = true;
+  header.start.set(liar, {3, hlc_from_ms(1000)});
+  header.knowledge = header.start;
+  header.row_count = 1;
+  for (const uint64_t seq : {3, 4}) {
+    ChunkWriter writer(&sites);
+    writer.begin_table(item_rules().schema);
+    ChunkRow row;
+    const std::vector<Value> key = {integer(1)};
+    row.key = key;
+    row.change.state.column_count = 4;
+    row.change.state.write_all({seq, hlc_from_ms(1000), liar, false},
+                               std::vector<Value>{Value(), text("x"), integer(1), integer(1)});
+    writer.add_row(row);
+    Result<std::string> chunk = writer.finish(header, Compression::none);
+    REQUIRE(chunk.ok());
+    CHECK(b.apply(chunk.value()).code() == (seq == 3 ? StatusCode::ok : StatusCode::corrupt_input));
+  }
+}
+
+TEST_CASE("apply: another primary key is a schema mismatch, by name", "[apply][unit]") {
+  Database a(1), b(2, false);
+  TableRules other = item_rules();
+  other.schema.key = {1};
+  b.port.enable(other);
+  a.add_item(1, "one", 10);
+  const Status status = b.apply(a.export_for(b.vector()).bytes);
+  CHECK(status.code() == StatusCode::schema_mismatch);
+  CHECK(status.message().find("item") != std::string::npos);
+}
+
+TEST_CASE("apply: a failure at any call of the host changes nothing", "[apply][faults]") {
+  Database a(1);
+  Database b(2);
+  b.add_item(3, "rival", 30);
+  b.add_part(3, "x");
+  a.port.set_clock(a.port.now_ms() + 10);
+  a.add_item(1, "one", 10);
+  a.add_item(2, "two", 30);
+  a.add_part(1, "x");
+  const ExportedChunk chunk = a.export_for(b.vector());
+  uint64_t calls = 0;
+  for (bool done = false; !done; ++calls) {
+    REQUIRE(calls < 200);
+    Database copy = b;
+    copy.port.fold();
+    const MemoryData before = copy.port.data();
+    copy.port.fail_at(calls + 1);
+    const Status status = copy.apply(chunk.bytes);
+    done = status.ok();
+    if (done) continue;
+    CHECK(status.code() == StatusCode::host_failed);
+    const MemoryData& after = copy.port.data();
+    CHECK(after.relay.size() == before.relay.size());
+    CHECK(after.knowledge == before.knowledge);
+    CHECK(after.conflicts.size() == before.conflicts.size());
+    CHECK(after.contexts.size() == before.contexts.size());
+    CHECK(copy.has_item(3));
+    CHECK_FALSE(copy.has_item(1));
+    copy.port.fail_at(0);
+    copy.pull(&a);
+    CHECK(copy.has_item(2));
+    CHECK_FALSE(copy.has_item(3));
+  }
+  CHECK(calls > 8);
+}
+
+TEST_CASE("apply: the report is JSON with every count", "[apply][unit]") {
+  ApplyReport report;
+  report.applied = 3;
+  report.complete = true;
+  const std::string json = report_to_json(report);
+  CHECK(json.find("\"applied\": 3") != std::string::npos);
+  CHECK(json.find("\"complete\": true") != std::string::npos);
+  CHECK(json.find("\"resume\": null") != std::string::npos);
+}

@@ -1,0 +1,172 @@
+// Sessions between two databases in memory: both directions, breaking off and going on, and what
+// is refused before anything moves.
+#include <algorithm>
+
+#include "support/two_sites.hpp"
+
+using namespace syncline;
+using namespace syncline::test;
+
+namespace {
+
+Status sync(Database* local, Database* remote, SessionReport* report,
+            const SessionOptions& options = {},
+            const std::function<Status(const SessionReport&)>& progress = {}) {
+  MemoryEndpoint here(&local->port), there(&remote->port);
+  return run_session(&here, &there, options, progress, report);
+}
+
+}  // namespace
+
+TEST_CASE("session: one call brings both sides together", "[session][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.add_item(2, "two", 20);
+  SessionReport report;
+  REQUIRE(sync(&a, &b, &report).ok());
+  CHECK(a.has_item(2));
+  CHECK(b.has_item(1));
+  CHECK(report.pulled.rows == 1);
+  CHECK(report.pushed.rows == 1);
+  CHECK(report.applied_here == 1);
+  CHECK(report.applied_there == 1);
+  CHECK(report.peer_site == to_hex(b.port.id()));
+  CHECK(report.peer_vector == b.vector());
+}
+
+TEST_CASE("session: a second call moves no rows", "[session][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.add_item(2, "two", 20);
+  SessionReport report;
+  REQUIRE(sync(&a, &b, &report).ok());
+  REQUIRE(sync(&a, &b, &report).ok());
+  CHECK(report.pulled.rows == 0);
+  CHECK(report.pushed.rows == 0);
+}
+
+TEST_CASE("session: pull and push move one way", "[session][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.add_item(2, "two", 20);
+  SessionOptions options;
+  options.direction = Direction::pull;
+  SessionReport report;
+  REQUIRE(sync(&a, &b, &report, options).ok());
+  CHECK(a.has_item(2));
+  CHECK_FALSE(b.has_item(1));
+  options.direction = Direction::push;
+  REQUIRE(sync(&a, &b, &report, options).ok());
+  CHECK(b.has_item(1));
+}
+
+TEST_CASE("session: what broke off goes on where it stopped", "[session][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 10; ++id)
+    a.add_item(id, "item", id);
+  SessionOptions options;
+  options.export_options.body_bytes_max = 1;
+  SessionReport report;
+  const Status broken = sync(&b, &a, &report, options, [](const SessionReport& so_far) {
+    return so_far.pulled.chunks < 4 ? Status() : Status(StatusCode::peer_failed, "gone");
+  });
+  CHECK(broken.code() == StatusCode::peer_failed);
+  CHECK(b.has_item(3));
+  CHECK_FALSE(b.has_item(4));
+  REQUIRE(sync(&b, &a, &report, options).ok());
+  CHECK(report.pulled.rows == 6);
+  CHECK(b.has_item(9));
+  CHECK(b.port.data().incoming.empty());
+}
+
+TEST_CASE("session: a token that means nothing any more starts the exchange anew",
+          "[session][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 4; ++id)
+    a.add_item(id, "item", id);
+  REQUIRE(b.apply(a.export_for(b.vector(), {}, 1).bytes).ok());
+  a.port.enable({{"apple", {{"id", "integer"}}, {0}}, {}, {}, {}, 0, {}});
+  SessionReport report;
+  REQUIRE(sync(&b, &a, &report).ok());
+  CHECK(b.has_item(3));
+  CHECK(b.port.data().incoming.empty());
+}
+
+TEST_CASE("session: a database does not synchronise with itself or its copy", "[session][unit]") {
+  Database a(1);
+  Database copy = a;
+  SessionReport report;
+  CHECK(sync(&a, &copy, &report).code() == StatusCode::identity);
+}
+
+TEST_CASE("session: clocks too far apart are refused, whichever is ahead", "[session][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "one", 10);
+  b.port.set_clock(b.port.now_ms() + limits::drift_ms_max_default + 1000);
+  SessionReport report;
+  CHECK(sync(&a, &b, &report).code() == StatusCode::clock_drift);
+  CHECK(sync(&b, &a, &report).code() == StatusCode::clock_drift);
+  CHECK(report.peer_clock_ahead_ms < 0);
+  CHECK_FALSE(b.has_item(1));
+}
+
+TEST_CASE("session: differences of schema are told in advance", "[session][unit]") {
+  Database a(1), b(2, false);
+  TableRules other = without_column(item_rules(), "n");
+  other.schema.columns[1].type = "integer";
+  b.port.enable(other);
+  SessionReport report;
+  REQUIRE(sync(&a, &b, &report).ok());
+  const auto mentions = [&](const std::string& what) {
+    return std::any_of(report.warnings.begin(), report.warnings.end(), [&](const auto& warning) {
+      return warning.find(what) != std::string::npos;
+    });
+  };
+  CHECK(mentions("item.n"));
+  CHECK(mentions("item.name"));
+}
+
+TEST_CASE("session: a hello comes back from its JSON", "[session][unit]") {
+  Database a(1), b(2);
+  for (int64_t id = 0; id < 3; ++id)
+    a.add_item(id, "item \"quoted\"", id);
+  REQUIRE(b.apply(a.export_for(b.vector(), {}, 1).bytes).ok());
+  Hello hello, back;
+  MemoryEndpoint there(&b.port);
+  REQUIRE(there.hello(&hello).ok());
+  REQUIRE(hello_from_json(hello_to_json(hello), &back).ok());
+  CHECK(back.site == to_hex(b.port.id()));
+  CHECK(back.engine == "memory");
+  CHECK(back.now_ms == hello.now_ms);
+  REQUIRE(back.tables.size() == 2);
+  CHECK(back.tables[1].key == std::vector<uint32_t>{0, 1});
+  CHECK(back.tables[0].columns[1].type == "text");
+  CHECK(back.unfinished == hello.unfinished);
+  CHECK(back.unfinished.size() == 1);
+}
+
+TEST_CASE("session: a malformed hello is the peer's fault", "[session][unit]") {
+  Hello hello;
+  for (const char* json : {"", "[]", "{}", "{\"protocol\": \"one\"}", "not json"}) {
+    CHECK(hello_from_json(json, &hello).code() == StatusCode::peer_failed);
+  }
+}
+
+TEST_CASE("session: options name what is wrong", "[session][unit]") {
+  SessionOptions options;
+  CHECK(session_options_from_json(R"({"direction": "push", "max_bytes": 4096})", &options).ok());
+  CHECK(options.direction == Direction::push);
+  CHECK(options.export_options.body_bytes_max == 4096);
+  CHECK_FALSE(session_options_from_json(R"({"direction": "up"})", &options).ok());
+  const Status unknown = session_options_from_json(R"({"directon": "up"})", &options);
+  CHECK(unknown.hint().find("direction") != std::string::npos);
+}
+
+TEST_CASE("session: its report is JSON", "[session][unit]") {
+  SessionReport report;
+  report.peer_name = "hub";
+  report.pulled = {3, 400, 1};
+  const std::string json = report_to_json(report, 1.26);
+  CHECK(json.find("\"pulled\":{\"rows\":3,\"bytes\":400,\"chunks\":1}") != std::string::npos);
+  CHECK(json.find("\"duration_ms\":1.3") != std::string::npos);
+}
