@@ -134,7 +134,7 @@ bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) 
 Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena) const {
   const LogicalKind kind = table_.columns[column].kind;
   // Text stays as it was written: every spelling that SQLite holds can be read by the other side.
-  if (value.is(ValueKind::text) && kind != LogicalKind::numeric) return arena->copy(value);
+  if (value.is(ValueKind::text)) return arena->copy(value);
   switch (kind) {
     case LogicalKind::any:
     case LogicalKind::text:
