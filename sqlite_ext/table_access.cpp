@@ -135,6 +135,8 @@ Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena
   const LogicalKind kind = table_.columns[column].kind;
   // Text stays as it was written: every spelling that SQLite holds can be read by the other side.
   if (value.is(ValueKind::text)) return arena->copy(value);
+  // As the text 'Infinity' it would come back as text.
+  if (value.is(ValueKind::real) && std::isinf(value.as_real())) return value;
   switch (kind) {
     case LogicalKind::any:
     case LogicalKind::text:
