@@ -321,6 +321,15 @@ std::string Simulation::pull_all(size_t a, size_t b, uint64_t* rows) {
   return "an exchange never ends";
 }
 
+std::string Simulation::whole_session(size_t a, size_t b) {
+  MemoryEndpoint local(sites_[a].port.get()), remote(sites_[b].port.get());
+  SessionOptions options;
+  options.export_options = export_options();
+  SessionReport report;
+  const Status status = run_session(&local, &remote, options, {}, &report);
+  return status.ok() ? std::string() : problem("session", status);
+}
+
 std::string Simulation::calm() {
   for (size_t i = 0; i < sites_.size(); ++i) {
     while (sites_[i].lacks_column || sites_[i].lacks_table) {
@@ -328,13 +337,16 @@ std::string Simulation::calm() {
       if (!broken.empty()) return broken;
     }
   }
+  // Some runs come together by sessions alone.
+  const bool by_session = prng_.chance(.5);
   const size_t rounds = 2 * sites_.size() + 2;
   for (size_t round = 0; round <= rounds; ++round) {
     uint64_t rows = 0;
     for (size_t a = 0; a < sites_.size(); ++a) {
       for (size_t b = 0; b < sites_.size(); ++b) {
         if (a == b) continue;
-        std::string broken = pull_all(a, b, &rows);
+        std::string broken =
+            by_session && round < rounds ? whole_session(a, b) : pull_all(a, b, &rows);
         if (!broken.empty()) return broken;
       }
     }

@@ -45,6 +45,7 @@ class Simulation {
   std::string carry_files(size_t a, size_t b);
   std::string exchange(size_t a, size_t b);
   std::string session(size_t a, size_t b);
+  std::string whole_session(size_t a, size_t b);
   std::string calm();
   std::string pull_all(size_t a, size_t b, uint64_t* rows);
   std::string check_calm() const;
