@@ -153,8 +153,16 @@ sl_leaf_keys_next(void *argument)
 			ExecDropSingleTupleTableSlot(stream->slot);
 			stream->slot = NULL;
 		}
-		if (stream->all_base == NULL || !next_base_key(stream, key))
+		if (stream->all_base == NULL)
 			break;
+		if (!next_base_key(stream, key))
+		{
+			/* a scan that has ended would begin again */
+			ExecClearTuple(stream->base->slot);
+			table_endscan(stream->all_base);
+			stream->all_base = NULL;
+			break;
+		}
 		keys->count++;
 	}
 	MemoryContextSwitchTo(old);
