@@ -40,6 +40,7 @@ class ChunkSource : public RowSource {
     Operation operation;
     operation.share_changes(&changes_);
     SYNCLINE_TRY(pin());
+    SYNCLINE_TRY(cache_.enlarge(db_));
     SYNCLINE_TRY(operation.begin_in_snapshot(db_, "sync_changes_since"));
     SYNCLINE_TRY(export_chunk(&operation.port(), vector_, options_, resume_, &chunk_));
     if (!durable_) SYNCLINE_TRY(make_durable(db_));
@@ -75,6 +76,7 @@ class ChunkSource : public RowSource {
   std::string vector_, resume_;
   ExportOptions options_;
   ChangeList changes_;
+  LargeCache cache_;
   Statement pin_;
   ExportedChunk chunk_;
   bool done_ = false, durable_ = false;

@@ -78,6 +78,7 @@ Status SqliteEndpoint::produce_once(const std::string& vector_json, const std::s
   if (resume_hex.empty()) SYNCLINE_TRY(fold_if_needed());
   Operation operation;
   operation.share_changes(&changes_);
+  SYNCLINE_TRY(cache_.enlarge(db_));
   SYNCLINE_TRY(operation.begin_read(db_, "sync_now"));
   SYNCLINE_TRY(export_chunk(&operation.port(), vector_json, options, resume_hex, out));
   VectorEntry head;

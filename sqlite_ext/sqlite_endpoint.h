@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "sqlite_ext/change_scan.h"
+#include "sqlite_ext/transaction.h"
 #include "syncline/session.h"
 
 namespace syncline {
@@ -42,6 +43,7 @@ class SqliteEndpoint : public Endpoint {
   std::string label_;
   ApplyOptions apply_options_;
   ChangeList changes_;
+  LargeCache cache_;
 };
 
 }  // namespace syncline

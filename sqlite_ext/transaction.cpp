@@ -93,6 +93,31 @@ ApplySwitches::~ApplySwitches() {
   sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys_, nullptr);
 }
 
+namespace {
+
+// In KiB, as PRAGMA cache_size counts below zero; above zero it counts pages.
+constexpr int64_t kCacheKib = 64 * 1024;
+
+}  // namespace
+
+Status LargeCache::enlarge(sqlite3* db) {
+  if (db_ != nullptr) return {};
+  int64_t page_size = 0;
+  SYNCLINE_TRY(query_integer(db, "PRAGMA main.cache_size", 0, &before_));
+  SYNCLINE_TRY(query_integer(db, "PRAGMA main.page_size", 4096, &page_size));
+  const int64_t kib = before_ < 0 ? -before_ : before_ * page_size / 1024;
+  if (kib >= kCacheKib) return {};
+  SYNCLINE_TRY(execute(db, "PRAGMA main.cache_size=-" + std::to_string(kCacheKib)));
+  db_ = db;
+  return {};
+}
+
+LargeCache::~LargeCache() {
+  if (db_ == nullptr) return;
+  const std::string sql = "PRAGMA main.cache_size=" + std::to_string(before_);
+  sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+}
+
 bool enforces_foreign_keys(sqlite3* db) {
   int on = 0;
   sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, -1, &on);

@@ -62,6 +62,23 @@ class ApplySwitches {
   int triggers_ = 1, foreign_keys_ = 0;
 };
 
+// A larger page cache while it lives, for reading a table in key order: each row lies on another
+// page, and SQLite's 2 MB make that a read from the file a row.
+class LargeCache {
+ public:
+  LargeCache() = default;
+  LargeCache(const LargeCache&) = delete;
+  LargeCache& operator=(const LargeCache&) = delete;
+  ~LargeCache();
+
+  // Does nothing if the cache is as large already.
+  Status enlarge(sqlite3* db);
+
+ private:
+  sqlite3* db_ = nullptr;
+  int64_t before_ = 0;
+};
+
 // True if the connection enforces foreign keys.
 bool enforces_foreign_keys(sqlite3* db);
 
