@@ -97,8 +97,9 @@ sl_find_relation(const char *name)
 {
 	Oid			relid = RelnameGetRelid(name);
 
-	if (!OidIsValid(relid) && strpbrk(name, ".\"ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL &&
-		strpbrk(name, " ;()") == NULL)
+	if (!OidIsValid(relid) &&
+		(strchr(name, '"') != NULL ||
+		 (strpbrk(name, ".ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL && strpbrk(name, " ;()") == NULL)))
 		relid = RangeVarGetRelid(makeRangeVarFromNameList(sl_qualified_name_list(name)), NoLock,
 								 true);
 	if (!OidIsValid(relid))
