@@ -5,17 +5,28 @@
 
 namespace syncline {
 
+namespace {
+
+// Batches from this size on are probed as a range first.
+constexpr size_t kProbeRows = 16;
+
+}  // namespace
+
 Status SqlitePort::fetch(const TableInfo& table, std::span<const RowKey> keys, RowBatch* out) {
   out->clear();
   out->table = &table;
   TableAccess* access = nullptr;
   SYNCLINE_TRY(pool_.get(table.number, &access));
   out->rows.reserve(keys.size());
+  bool state = true, base = true;
+  if (keys.size() >= kProbeRows) {
+    SYNCLINE_TRY(access->probe_range(keys.front(), keys.back(), &state, &base));
+  }
   for (RowKey key : keys) {
     LocalRow row;
     row.key = key;
-    SYNCLINE_TRY(access->read_state(key, &out->arena, &row));
-    SYNCLINE_TRY(access->read_base(key, &out->arena, &row));
+    if (state) SYNCLINE_TRY(access->read_state(key, &out->arena, &row));
+    if (base) SYNCLINE_TRY(access->read_base(key, &out->arena, &row));
     out->rows.push_back(row);
   }
   return {};

@@ -226,6 +226,30 @@ Status TableAccess::exists(RowKey key, bool* yes) {
   return {};
 }
 
+Status TableAccess::probe_range(RowKey first, RowKey last, bool* state, bool* base) const {
+  const size_t count = first.size();
+  std::string low, high, columns;
+  bool binary = true;
+  for (size_t i = 0; i < count; ++i) {
+    low += (i > 0 ? ",?" : "?") + std::to_string(i + 1);
+    high += (i > 0 ? ",?" : "?") + std::to_string(count + i + 1);
+    columns += (i > 0 ? "," : "") + column_name(table_.key[i]);
+    binary = binary && (!table_.present || is_binary(key_collation_[i]));
+  }
+  auto probe = [&](const std::string& from, const std::string& key, bool* found) -> Status {
+    Statement s;
+    SYNCLINE_TRY(s.prepare(db_, "SELECT 1 FROM main." + from + " WHERE (" + key + ")>=(" + low +
+                                    ") AND (" + key + ")<=(" + high + ") LIMIT 1"));
+    bind_key(&s, 1, first);
+    bind_key(&s, static_cast<int>(count) + 1, last);
+    return s.next(found);
+  };
+  *base = table_.present;
+  SYNCLINE_TRY(probe("sync_state_" + std::to_string(table_.number), key_list(count), state));
+  if (!table_.present || !binary) return {};
+  return probe(quote_name(base_.name), columns, base);
+}
+
 Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
                                std::span<const Value>* image) {
   *image = {};

@@ -26,6 +26,9 @@ class TableAccess {
   Status read_state(RowKey key, Arena* arena, LocalRow* row);
   Status read_base(RowKey key, Arena* arena, LocalRow* row);
   Status exists(RowKey key, bool* yes);
+  // Whether state or base table may have a row with a key from `first` to `last`. Two probes that
+  // spare two for each row of a batch when a table is being filled.
+  Status probe_range(RowKey first, RowKey last, bool* state, bool* base) const;
   // Values by column that were deleted at one of `events`, newest first; empty if there are none.
   Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
                     std::span<const Value>* image);
