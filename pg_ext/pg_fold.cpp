@@ -21,6 +21,17 @@ constexpr uint32_t kEntriesPerRead = 4096;
 constexpr int32_t kInsert = 0;
 constexpr int32_t kDelete = 2;
 
+PackedRow packed_row(const SlStateRow& row) {
+  PackedRow packed;
+  packed.site = static_cast<SiteIndex>(row.site);
+  packed.seq = static_cast<uint64_t>(row.seq);
+  packed.hlc = static_cast<Hlc>(row.hlc);
+  packed.flags = static_cast<uint32_t>(row.flags);
+  packed.context = static_cast<ContextId>(row.context);
+  packed.cells = view(row.cells);
+  return packed;
+}
+
 // A row that the log names, with its entries in the order they were written.
 struct TouchedRow {
   std::string_view key;
@@ -164,16 +175,7 @@ Status Fold::flush() {
 // from their order: a trigger of the user's that undoes a change makes us log it first.
 Status Fold::load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                          RowState* row) {
-  if (before.place != 0) {
-    PackedRow packed;
-    packed.site = static_cast<SiteIndex>(before.site);
-    packed.seq = static_cast<uint64_t>(before.seq);
-    packed.hlc = static_cast<Hlc>(before.hlc);
-    packed.flags = static_cast<uint32_t>(before.flags);
-    packed.context = static_cast<ContextId>(before.context);
-    packed.cells = view(before.cells);
-    return unpack_row(packed, table.column_count(), row);
-  }
+  if (before.place != 0) return unpack_row(packed_row(before), table.column_count(), row);
   if ((exists ? 1 : 0) - rows_[i].born > 0) {
     make_baseline(table, row);
   } else {
@@ -316,6 +318,33 @@ void slb_fold(bool refuse_own, uint64_t* row_count, SlStatus* status) {
   try {
     const Status folded = fold_log(refuse_own, row_count);
     if (!folded.ok()) fill(folded, status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}
+
+void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, uint32_t count,
+                      SlValue* out, SlStatus* status) {
+  using namespace syncline;
+  using namespace syncline::pg;
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    SiteState site;
+    std::vector<TableInfo> tables;
+    Status done = load_site(&site);
+    if (done.ok()) done = load_tables(&tables);
+    const auto table = std::find_if(tables.begin(), tables.end(),
+                                    [number](const TableInfo& t) { return t.number == number; });
+    for (uint32_t i = 0; i < count && done.ok() && table != tables.end(); ++i) {
+      RowState row;
+      ShownRow shown;
+      done = unpack_row(packed_row(rows[i]), table->column_count(), &row);
+      if (!done.ok()) break;
+      show_row(row, site.sites, table->on_delete, &shown);
+      values(out)[i] = shown.alive ? shown.values[column] : Value();
+    }
+    fill(done, status);
   } catch (...) {
     fill_exception(status);
   }

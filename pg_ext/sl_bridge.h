@@ -24,6 +24,7 @@
  *   sl_conflict.c       writing conflict records
  *   sl_enable.c         sync_enable, sync_disable, state tables, parking
  *   sl_ddl.c            event triggers
+ *   sl_fill.c           values that waited for a column
  *   sl_sql.c            sync_site_id and the other small SQL functions
  *   bridge.cpp          keys and images for capture; statuses
  *   pg_site.h, .cpp     SiteState and TableInfo from the leaves; conflicts; hello
@@ -72,6 +73,8 @@ typedef struct SlBytes
 } SlBytes;
 
 /* A syncline::Status in fixed space. `code` is a StatusCode; 0 is ok. */
+enum { SL_HOST_FAILED = 13 };	/* StatusCode::host_failed */
+
 typedef struct SlStatus
 {
 	int code;
@@ -382,6 +385,13 @@ SlBytes slb_encode_image(const SlValue *values, const uint32_t *columns, uint32_
  * refuse_own, entries of this very transaction are an error (refused).
  */
 void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
+
+/*
+ * What a merge shows in one column of rows with these states: absent or same where state has nothing
+ * to add to the base row. Bytes live until the next call.
+ */
+void slb_shown_values(uint32_t table, uint32_t column, const SlStateRow *rows, uint32_t count,
+					  SlValue *values, SlStatus *status);
 
 /* JSON texts; they live until the next call of either. */
 SlBytes slb_version_vector(SlStatus *status);

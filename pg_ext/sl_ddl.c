@@ -137,9 +137,10 @@ compare_type(Relation relation, uint32 number, Form_pg_attribute attribute,
 /* Compares one attribute; returns the mask of the column if its values may have been rewritten. */
 static int64
 compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
-				  Registered *columns, int count)
+				  Registered *columns, int count, List **appeared)
 {
 	const char *name = NameStr(attribute->attname);
+	bool		parked;
 
 	for (int i = 0; i < count; i++)
 	{
@@ -152,10 +153,14 @@ compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 			rename_column(number, column, name);
 		return compare_type(relation, number, attribute, column);
 	}
-	sl_add_column(number, attribute, -1);
-	set_column(number, 0, "SELECT number FROM syncline.col WHERE tbl = $1 AND name = $3"
+	parked = sl_add_column(number, attribute, -1);
+	set_column(number, 0, "SELECT number FROM syncline.col WHERE tbl = $1 AND name = $3 AND present"
 			   " AND $2 IS NOT NULL", name);
-	return SPI_processed == 1 ? sl_mask_of(sl_result_int64(0, 1)) : 0;
+	if (SPI_processed != 1)
+		elog(ERROR, "syncline.col: column \"%s\" of table %u is missing", name, number);
+	if (parked)
+		*appeared = lappend_int(*appeared, sl_result_int64(0, 1));
+	return parked ? 0 : sl_mask_of(sl_result_int64(0, 1));
 }
 
 static void
@@ -261,6 +266,8 @@ reconcile(uint32 number, Oid relid)
 	int64		mask = 0;
 	char	   *table;
 	bool		enable;
+	List	   *appeared = NIL;
+	ListCell   *cell;
 
 	/* a restore makes tables, registry, keys and triggers in turn: it is whole with the trigger */
 	if (!has_capture_trigger(relation))
@@ -277,7 +284,7 @@ reconcile(uint32 number, Oid relid)
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		if (!attribute->attisdropped && attribute->attgenerated == '\0')
-			mask |= compare_attribute(relation, number, attribute, columns, count);
+			mask |= compare_attribute(relation, number, attribute, columns, count, &appeared);
 	}
 	for (int i = 0; i < count; i++)
 	{
@@ -294,6 +301,8 @@ reconcile(uint32 number, Oid relid)
 									   RelationGetRelationName(relation));
 	enable = triggers_weakened(relation);
 	table_close(relation, NoLock);
+	foreach(cell, appeared)
+		sl_fill_column(number, lfirst_int(cell));
 	if (enable)
 		sl_exec_ddl(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s",
 							 table, SL_CAPTURE_TRIGGER, SL_TRUNCATE_TRIGGER));

@@ -246,7 +246,7 @@ sl_declared_type(Form_pg_attribute attribute)
 								FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 }
 
-void
+bool
 sl_add_column(uint32 number, Form_pg_attribute attribute, int position)
 {
 	static const Oid types[] = {INT4OID, TEXTOID, TEXTOID, INT2OID, INT2OID, TEXTOID};
@@ -262,10 +262,11 @@ sl_add_column(uint32 number, Form_pg_attribute attribute, int position)
 				" WHERE tbl = $1 AND name = $2 AND NOT present AND NOT dropped"
 				" AND key_position IS NOT DISTINCT FROM $5",
 				lengthof(types), types, values, nulls) > 0)
-		return;
+		return true;
 	sl_exec("INSERT INTO syncline.col (tbl, number, name, type, attnum, present, key_position,"
 			" declared) SELECT $1, coalesce(max(number) + 1, 0), $2, $3, $4, true, $5, $6"
 			" FROM syncline.col WHERE tbl = $1", lengthof(types), types, values, nulls);
+	return false;
 }
 
 static void
@@ -279,7 +280,7 @@ add_columns(Relation relation, uint32 number)
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		if (!attribute->attisdropped && attribute->attgenerated == '\0')
-			sl_add_column(number, attribute, key_position(index, attribute->attnum));
+			(void) sl_add_column(number, attribute, key_position(index, attribute->attnum));
 	}
 	index_close(index, NoLock);
 }

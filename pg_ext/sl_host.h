@@ -195,14 +195,21 @@ extern void sl_refuse_untrackable(Relation relation);
 /* The following need a connected SPI. */
 /* Creates syncline.state_<number>. */
 extern void sl_create_state_table(uint32 number);
-/* Registers a column, or takes up the parked one of its name. position: in the key; -1: none. */
-extern void sl_add_column(uint32 number, Form_pg_attribute attribute, int position);
+/*
+ * Registers a column, or takes up the parked one of its name (and says so). position: in the key; -1:
+ * none.
+ */
+extern bool sl_add_column(uint32 number, Form_pg_attribute attribute, int position);
 /* A column's type with its modifier, schema-qualified. */
 extern const char *sl_declared_type(Form_pg_attribute attribute);
 /* Drops state, log entries, conflicts and registry entry of a table. */
 extern void sl_untrack(uint32 number);
 /* Runs statements on the schema as the bookkeeping's owner, unseen by our event triggers. */
 extern void sl_exec_ddl(const char *sql);
+
+/* ---- sl_fill.c ------------------------------------------------------------------------------- */
+
+extern void sl_fill_column(uint32 number, uint32 column);
 
 /* ---- sl_ddl.c -------------------------------------------------------------------------------- */
 
