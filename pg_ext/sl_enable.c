@@ -537,6 +537,19 @@ open_owned(const char *name, LOCKMODE lock)
 	return relation;
 }
 
+/* Rows that waited for the table go where they belong. */
+static void
+store_waiting_rows(uint32 number)
+{
+	SPI_connect();
+	sl_exec(psprintf("UPDATE syncline.tbl SET options = options || '{\"adopting\": true}'"
+					 " WHERE number = %u", number), 0, NULL, NULL, NULL);
+	sl_retry_held();
+	sl_exec(psprintf("UPDATE syncline.tbl SET options = options - 'adopting' WHERE number = %u",
+					 number), 0, NULL, NULL, NULL);
+	SPI_finish();
+}
+
 Datum
 sl_sync_enable(PG_FUNCTION_ARGS)
 {
@@ -579,7 +592,7 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	SPI_finish();
 	sl_merge_end();
 	if (adopted)
-		sl_retry_held();
+		store_waiting_rows(number);
 	PG_RETURN_DATUM(result);
 }
 

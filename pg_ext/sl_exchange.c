@@ -131,6 +131,28 @@ sl_leaf_save_knowledge(void *argument)
 	SPI_finish();
 }
 
+/* Appends the rows that waited for a table which is being adopted: no record names those. */
+static void
+add_adopted(SlRef **list, uint32 *count, MemoryContext context)
+{
+	uint64		tables = sl_exec("SELECT number FROM syncline.tbl WHERE present AND"
+								 " options ? 'adopting'", 0, NULL, NULL, NULL);
+	uint32	   *numbers = palloc((tables + 1) * sizeof(uint32));
+
+	for (uint64 i = 0; i < tables; i++)
+		numbers[i] = sl_result_int64(i, 1);
+	for (uint64 i = 0; i < tables; i++)
+	{
+		uint64		rows = sl_exec(psprintf("SELECT key FROM syncline.state_%u"
+											" WHERE flags & 2 <> 0 ORDER BY key", numbers[i]),
+								   0, NULL, NULL, NULL);
+
+		*list = repalloc(*list, sizeof(SlRef) * (*count + rows + 1));
+		for (uint64 r = 0; r < rows; r++)
+			(*list)[(*count)++] = (SlRef) {numbers[i], sl_result_bytes(r, 1, context), {"", 0}};
+	}
+}
+
 void
 sl_leaf_list_held(void *argument)
 {
@@ -151,6 +173,7 @@ sl_leaf_list_held(void *argument)
 		list[i].key = sl_result_bytes(i, 2, context);
 		list[i].reason = sl_result_bytes(i, 3, context);
 	}
+	add_adopted(&list, &refs->count, context);
 	refs->refs = list;
 	SPI_finish();
 }
