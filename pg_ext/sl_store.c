@@ -178,7 +178,11 @@ sl_leaf_write_begin(void *argument)
 		{
 			if (table_tuple_fetch_row_version(base->rel, &writer->places[i], GetActiveSnapshot(),
 											  base->slot))
+			{
 				ExecCopySlot(writer->slots[i], base->slot);
+				/* a buffer pinned here must not be let go in a subtransaction */
+				ExecMaterializeSlot(writer->slots[i]);
+			}
 			else
 				batch->raced = true;
 		}
