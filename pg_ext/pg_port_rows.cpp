@@ -136,7 +136,8 @@ Status PgPort::read_states(const TableInfo& table, RowBatch* out) {
   keys.reserve(count);
   for (const Fetched& row : fetched_) keys.push_back(bytes(row.encoded));
   std::vector<SlStateRow> states(count);
-  SlStateRead read = {table.number, static_cast<uint32_t>(count), keys.data(), states.data(), false};
+  SlStateRead read = {table.number, static_cast<uint32_t>(count), keys.data(), states.data(),
+                      false};
   SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
   for (size_t i = 0; i < count; ++i) {
     const SlStateRow& state = states[i];
