@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #define ROWS_PER_BATCH 500
 
@@ -102,6 +103,28 @@ fill_batch(FillRow *row, uint32 column, SlStateRow *rows, uint32 count)
 	}
 }
 
+/*
+ * Writing runs code of the table's owner (generated columns, domains, indexes on expressions), so it
+ * runs as that role. Neither the user's triggers nor foreign keys: nobody here has written anything.
+ */
+static void
+become_table_owner(Oid relid, SlRole *saved)
+{
+	HeapTuple	tuple;
+	Oid			owner;
+
+	sl_become_owner(saved);
+	(void) set_config_option("session_replication_role", "replica", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	SetUserIdAndSecContext(owner, saved->context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+}
+
 /* Fills column number `column` of the table. SPI must be connected, the relation locked. */
 void
 sl_fill_column(uint32 number, uint32 column)
@@ -110,7 +133,6 @@ sl_fill_column(uint32 number, uint32 column)
 	SPITupleTable *states;
 	uint64		count;
 	bool		was_off = sl_capture_off;
-	int			settings;
 	SlRole		role;
 
 	row.attnum = row.table->attnum_of[column];
@@ -120,11 +142,7 @@ sl_fill_column(uint32 number, uint32 column)
 	if (count == 0 || row.attnum == 0)
 		return;
 	states = SPI_tuptable;
-	sl_become_owner(&role);
-	settings = NewGUCNestLevel();
-	/* neither the user's triggers nor capture: nobody here has written anything */
-	(void) set_config_option("session_replication_role", "replica", PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	become_table_owner(row.table->relid, &role);
 	sl_capture_off = true;
 	row.plan = prepare_update(row.table, row.attnum);
 	for (uint64 first = 0; first < count; first += ROWS_PER_BATCH)
@@ -145,6 +163,5 @@ sl_fill_column(uint32 number, uint32 column)
 		fill_batch(&row, column, rows, size);
 	}
 	sl_capture_off = was_off;
-	AtEOXact_GUC(true, settings);
 	sl_become_caller(&role);
 }
