@@ -19,8 +19,7 @@ class AccessPool {
     if (access == nullptr) {
       const int64_t at = registry_.position(table);
       if (at < 0) return {StatusCode::internal, "no table has number " + std::to_string(table)};
-      SYNCLINE_TRY(
-          TableAccess::open(db_, registry_.tables[static_cast<size_t>(at)], &access));
+      SYNCLINE_TRY(TableAccess::open(db_, registry_.tables[static_cast<size_t>(at)], &access));
     }
     *out = access.get();
     return {};

@@ -49,7 +49,8 @@ std::string mask_expression(const CapturePlan& plan) {
 
 std::string key_of(const CapturePlan& plan, const std::string& row) {
   std::string out;
-  for (const std::string& name : plan.key) out += "," + row + quote_name(name);
+  for (const std::string& name : plan.key)
+    out += "," + row + quote_name(name);
   return out;
 }
 
@@ -73,8 +74,8 @@ bool is_key(const CapturePlan& plan, const std::string& name) {
 }
 
 // The row's values beside its key, under the log position `seq`; empty if there are none.
-std::string image_statement(const CapturePlan& plan, const std::string& seq,
-                            const std::string& row, const std::string& from) {
+std::string image_statement(const CapturePlan& plan, const std::string& seq, const std::string& row,
+                            const std::string& from) {
   std::string columns, values;
   for (const CaptureColumn& column : plan.columns) {
     if (is_key(plan, column.name)) continue;
@@ -105,14 +106,15 @@ std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
   }
   const std::string from =
       " FROM " + quote_name(plan.name) + " WHERE " + where + " AND NOT (" + same + ")";
-  return log_head(plan) + " SELECT " +
-         log_values(plan, std::to_string(kMaskSuspect), "") + from + ";\n" +
-         image_statement(plan, "(SELECT max(seq) FROM sync_log)", "", from);
+  return log_head(plan) + " SELECT " + log_values(plan, std::to_string(kMaskSuspect), "") + from +
+         ";\n" + image_statement(plan, "(SELECT max(seq) FROM sync_log)", "", from);
 }
 
 }  // namespace
 
-std::string capture_prefix(uint32_t table) { return "sync_" + std::to_string(table) + "_"; }
+std::string capture_prefix(uint32_t table) {
+  return "sync_" + std::to_string(table) + "_";
+}
 
 std::vector<std::string> capture_triggers(const CapturePlan& plan) {
   std::vector<std::string> out;

@@ -9,8 +9,8 @@
 // | update             | the new key, the mask of changed columns (also if none seems changed) |
 // | rekey              | the old key with its image, mask "all"; the new key, mask "all"      |
 // | delete             | the key, mask "all", and the row's image                            |
-// | suspect, per secondary unique index | the key and image of another row that holds the new values: |
-// |                    | REPLACE removes it without telling any trigger                      |
+// | suspect, per secondary unique index | the key and image of another row that holds the new
+// values: | |                    | REPLACE removes it without telling any trigger |
 #pragma once
 
 #include <string>

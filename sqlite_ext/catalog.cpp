@@ -11,16 +11,19 @@ namespace {
 
 std::string upper(std::string_view text) {
   std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char& c : out)
+    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return out;
 }
 
 bool all_digits(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](char c) { return c >= '0' && c <= '9'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-bool same_name(std::string_view a, std::string_view b) { return upper(a) == upper(b); }
+bool same_name(std::string_view a, std::string_view b) {
+  return upper(a) == upper(b);
+}
 
 // The end of the quoted token that starts at `i`, or of a comment; `i` itself if there is none.
 size_t skip_token(std::string_view sql, size_t i) {
@@ -83,8 +86,8 @@ std::string index_predicate(std::string_view sql) {
 
 bool is_companion(std::string_view name) {
   static constexpr std::array<std::string_view, 14> kFixed = {
-      "sync_meta",   "sync_clock",    "sync_site",  "sync_incarnation", "sync_vector",
-      "sync_table",  "sync_column",   "sync_log",   "sync_relay",       "sync_growth",
+      "sync_meta",    "sync_clock",    "sync_site",     "sync_incarnation", "sync_vector",
+      "sync_table",   "sync_column",   "sync_log",      "sync_relay",       "sync_growth",
       "sync_context", "sync_incoming", "sync_conflict", "sync_peer"};
   if (same_name(name.substr(0, 7), "sqlite_")) return true;
   if (std::find(kFixed.begin(), kFixed.end(), name) != kFixed.end()) return true;
@@ -132,8 +135,9 @@ Status find_object(sqlite3* db, std::string_view name, BaseTable* out) {
 
 Status read_columns(sqlite3* db, BaseTable* out) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT name,type,\"notnull\",pk,hidden FROM "
-                             "pragma_table_xinfo(?1,'main') ORDER BY cid"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT name,type,\"notnull\",pk,hidden FROM "
+                         "pragma_table_xinfo(?1,'main') ORDER BY cid"));
   s.bind(1, std::string_view(out->name));
   std::vector<std::pair<int64_t, std::string>> key;
   std::string key_type;
@@ -148,12 +152,14 @@ Status read_columns(sqlite3* db, BaseTable* out) {
     if (s.integer(2) == 0) out->nullable_key = true;
   }
   std::sort(key.begin(), key.end());
-  for (auto& part : key) out->key.push_back(std::move(part.second));
+  for (auto& part : key)
+    out->key.push_back(std::move(part.second));
   if (out->key.size() != 1 || upper(key_type) != "INTEGER") return {};
   // An INTEGER PRIMARY KEY without an index of its own is the rowid, which is never NULL.
   int64_t indexed = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM pragma_index_list(" + quote_text(out->name) +
-                                     ",'main') WHERE origin='pk'", 0, &indexed));
+  SYNCLINE_TRY(query_integer(
+      db, "SELECT 1 FROM pragma_index_list(" + quote_text(out->name) + ",'main') WHERE origin='pk'",
+      0, &indexed));
   out->rowid_alias = indexed == 0;
   if (out->rowid_alias) out->nullable_key = false;
   return {};
@@ -171,10 +177,11 @@ Status describe_table(sqlite3* db, std::string_view name, BaseTable* out) {
 Status unique_indexes(sqlite3* db, const std::string& table, std::vector<UniqueIndex>* out) {
   out->clear();
   Statement list;
-  SYNCLINE_TRY(list.prepare(db, "SELECT l.name,m.sql,l.partial FROM pragma_index_list(?1,'main') l "
-                                "LEFT JOIN main.sqlite_schema m ON m.type='index' AND "
-                                "m.name=l.name WHERE l.\"unique\"=1 AND l.origin<>'pk' "
-                                "ORDER BY l.name"));
+  SYNCLINE_TRY(list.prepare(db,
+                            "SELECT l.name,m.sql,l.partial FROM pragma_index_list(?1,'main') l "
+                            "LEFT JOIN main.sqlite_schema m ON m.type='index' AND "
+                            "m.name=l.name WHERE l.\"unique\"=1 AND l.origin<>'pk' "
+                            "ORDER BY l.name"));
   list.bind(1, std::string_view(table));
   for (bool row = true;;) {
     SYNCLINE_TRY(list.next(&row));
@@ -183,8 +190,9 @@ Status unique_indexes(sqlite3* db, const std::string& table, std::vector<UniqueI
     index.name = list.text(0);
     if (list.integer(2) != 0) index.key.predicate = index_predicate(list.bytes(1));
     Statement parts;
-    SYNCLINE_TRY(parts.prepare(db, "SELECT cid,name,coll FROM pragma_index_xinfo(?1,'main') "
-                                   "WHERE key=1 ORDER BY seqno"));
+    SYNCLINE_TRY(parts.prepare(db,
+                               "SELECT cid,name,coll FROM pragma_index_xinfo(?1,'main') "
+                               "WHERE key=1 ORDER BY seqno"));
     parts.bind(1, std::string_view(index.name));
     for (bool more = true;;) {
       SYNCLINE_TRY(parts.next(&more));
@@ -202,8 +210,9 @@ Status unique_indexes(sqlite3* db, const std::string& table, std::vector<UniqueI
 Status foreign_keys(sqlite3* db, const std::string& table, std::vector<ForeignKey>* out) {
   out->clear();
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT id,\"table\",\"from\",\"to\" FROM "
-                             "pragma_foreign_key_list(?1,'main') ORDER BY id,seq"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT id,\"table\",\"from\",\"to\" FROM "
+                         "pragma_foreign_key_list(?1,'main') ORDER BY id,seq"));
   s.bind(1, std::string_view(table));
   int64_t id = -1;
   for (bool row = true;;) {

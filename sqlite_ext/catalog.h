@@ -26,7 +26,7 @@ struct ForeignKey {
 
 struct UniqueIndex {
   std::string name;
-  CaptureIndex key;        // parts and predicate
+  CaptureIndex key;         // parts and predicate
   bool expression = false;  // some part is an expression: `key.parts` is not complete
 };
 

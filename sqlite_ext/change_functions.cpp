@@ -52,11 +52,20 @@ class ChunkSource : public RowSource {
 
   void column(int column, sqlite3_context* context) override {
     switch (column) {
-      case 0: sqlite3_result_int64(context, static_cast<sqlite3_int64>(chunk_.number)); break;
-      case 1: give_blob(context, chunk_.bytes); break;
-      case 2: sqlite3_result_int64(context, static_cast<sqlite3_int64>(chunk_.row_count)); break;
-      case 3: sqlite3_result_int(context, chunk_.last ? 1 : 0); break;
-      default: break;
+      case 0:
+        sqlite3_result_int64(context, static_cast<sqlite3_int64>(chunk_.number));
+        break;
+      case 1:
+        give_blob(context, chunk_.bytes);
+        break;
+      case 2:
+        sqlite3_result_int64(context, static_cast<sqlite3_int64>(chunk_.row_count));
+        break;
+      case 3:
+        sqlite3_result_int(context, chunk_.last ? 1 : 0);
+        break;
+      default:
+        break;
     }
   }
 
@@ -64,8 +73,8 @@ class ChunkSource : public RowSource {
   Status pin() {
     if (pin_.prepared()) return {};
     int64_t there = 0;
-    SYNCLINE_TRY(query_integer(db_, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0,
-                               &there));
+    SYNCLINE_TRY(
+        query_integer(db_, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &there));
     if (there == 0) return nothing_tracked("sync_changes_since");
     SYNCLINE_TRY(pin_.prepare(db_, "SELECT 1 FROM main.sync_meta"));
     bool row = false;
@@ -130,21 +139,32 @@ class LineSource : public RowSource {
   void column(int column, sqlite3_context* context) override {
     const Line& line = lines_[at_];
     switch (column) {
-      case 0: give_text(context, line.table); break;
-      case 1: give_text(context, line.pk); break;
+      case 0:
+        give_text(context, line.table);
+        break;
+      case 1:
+        give_text(context, line.pk);
+        break;
       case 2:
         if (line.has_column) give_text(context, line.column);
         break;
       case 3:
         if (line.has_value) give_text(context, line.value);
         break;
-      case 4: give_text(context, line.site); break;
-      case 5: sqlite3_result_int64(context, static_cast<sqlite3_int64>(line.version.seq)); break;
-      case 6: sqlite3_result_int64(context, static_cast<sqlite3_int64>(line.version.hlc)); break;
+      case 4:
+        give_text(context, line.site);
+        break;
+      case 5:
+        sqlite3_result_int64(context, static_cast<sqlite3_int64>(line.version.seq));
+        break;
+      case 6:
+        sqlite3_result_int64(context, static_cast<sqlite3_int64>(line.version.hlc));
+        break;
       case 7:
         if (line.version.hlc != 0) give_text(context, iso_time(line.version.hlc));
         break;
-      default: break;
+      default:
+        break;
     }
   }
 
@@ -208,7 +228,8 @@ class InspectSource : public LineSource {
       if (in_table_) {
         std::vector<ChunkRow> rows;
         SYNCLINE_TRY(reader_->next_rows(256, &rows));
-        for (const ChunkRow& row : rows) add_row(table_, row.key, row.change.state, sites_);
+        for (const ChunkRow& row : rows)
+          add_row(table_, row.key, row.change.state, sites_);
         if (!rows.empty()) {
           *more = true;
           return {};
@@ -281,8 +302,8 @@ class HeldChangesSource : public LineSource {
 
 Status open_changes(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
   int64_t there = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0,
-                             &there));
+  SYNCLINE_TRY(
+      query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &there));
   if (there == 0) {
     *out = std::make_unique<EmptySource>();
     return {};
@@ -293,8 +314,7 @@ Status open_changes(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
   return {};
 }
 
-const char* const kLineColumns =
-    "table_name, pk, column_name, value, site, seq, hlc, changed_at";
+const char* const kLineColumns = "table_name, pk, column_name, value, site, seq, hlc, changed_at";
 
 const TableFunction kFunctions[] = {
     {"sync_changes_since", "chunk, changes, row_count, last", "vector, options", 4, 2,

@@ -30,8 +30,9 @@ std::vector<Range> own_ranges(const Registry& registry, uint64_t head) {
 Status ChangeScan::find_relay_start(const VersionVector& since, Bounds* out) {
   out->relay_from = out->relay_head;
   Statement growth;
-  SYNCLINE_TRY(growth.prepare(db_, "SELECT min(begin) FROM main.sync_growth WHERE site=?1 AND "
-                                   "seq>?2"));
+  SYNCLINE_TRY(growth.prepare(db_,
+                              "SELECT min(begin) FROM main.sync_growth WHERE site=?1 AND "
+                              "seq>?2"));
   for (SiteIndex site = 0; site < registry_.sites.size(); ++site) {
     growth.bind(1, int64_t{site});
     growth.bind(2, since.seq(site));
@@ -84,7 +85,8 @@ void ChangeScan::take_change(const Statement& log) {
   }
   if (list_.rows.empty() || list_.rows.back().table != table ||
       !identical_keys(list_.rows.back().key, key)) {
-    list_.rows.push_back({table, list_.arena.copy(RowKey(key)), list_.events.size(), list_.events.size()});
+    list_.rows.push_back(
+        {table, list_.arena.copy(RowKey(key)), list_.events.size(), list_.events.size()});
   }
   const auto seq = static_cast<uint64_t>(log.integer(1));
   if (seq <= registry_.folded) return;  // zero for rows of sync_relay
@@ -107,16 +109,20 @@ Status ChangeScan::load_changes(const Bounds& bounds) {
   const std::string in = " AND t IN (" + bounds.delta_tables + ")";
   Statement log;
   SYNCLINE_TRY(log.prepare(
-      db_, "SELECT t,seq,ver,mask," + keys + " FROM main.sync_log WHERE seq>?1 UNION ALL "
-           "SELECT t,seq,ver,mask," + keys + " FROM main.sync_log WHERE seq>?2 AND seq<=?1" + in +
-           " UNION ALL SELECT t,0,0,0," + keys + " FROM main.sync_relay WHERE pos>?3" + in +
-           " ORDER BY 1," + [&] {
-             std::string order;
-             for (size_t i = 0; i < registry_.key_columns; ++i) {
-               order += std::to_string(5 + i) + ",";
-             }
-             return order;
-           }() + "2"));
+      db_, "SELECT t,seq,ver,mask," + keys +
+               " FROM main.sync_log WHERE seq>?1 UNION ALL "
+               "SELECT t,seq,ver,mask," +
+               keys + " FROM main.sync_log WHERE seq>?2 AND seq<=?1" + in +
+               " UNION ALL SELECT t,0,0,0," + keys + " FROM main.sync_relay WHERE pos>?3" + in +
+               " ORDER BY 1," +
+               [&] {
+                 std::string order;
+                 for (size_t i = 0; i < registry_.key_columns; ++i) {
+                   order += std::to_string(5 + i) + ",";
+                 }
+                 return order;
+               }() +
+               "2"));
   log.bind(1, bounds.folded);
   log.bind(2, bounds.log_from);
   log.bind(3, bounds.relay_from);
@@ -150,8 +156,8 @@ Status ChangeScan::open(const VersionVector& since, const ScanStart& start) {
   std::vector<Value> key;
   SYNCLINE_TRY(decode_key(start.key, &start_arena_, &key));
   if (key.size() != registry_.tables[table_].key.size()) {
-    return {StatusCode::invalid_argument, "the resume token does not fit table \"" +
-            start.table + "\"", "ask without it"};
+    return {StatusCode::invalid_argument,
+            "the resume token does not fit table \"" + start.table + "\"", "ask without it"};
   }
   SYNCLINE_TRY(pool_.get(registry_.tables[table_].number, &access_));
   for (size_t i = 0; i < key.size(); ++i) {
@@ -168,9 +174,9 @@ Status ChangeScan::step(Statement* cursor, std::vector<Value>* key, bool* live) 
 }
 
 Status ChangeScan::enter_table(const TableInfo& table, RowKey start) {
-  const auto range = std::equal_range(
-      list_.rows.begin(), list_.rows.end(), Changed{table.number, {}, 0, 0},
-      [](const Changed& a, const Changed& b) { return a.table < b.table; });
+  const auto range =
+      std::equal_range(list_.rows.begin(), list_.rows.end(), Changed{table.number, {}, 0, 0},
+                       [](const Changed& a, const Changed& b) { return a.table < b.table; });
   auto first = range.first;
   if (!start.empty()) {
     first = std::upper_bound(first, range.second, start, [](RowKey key, const Changed& c) {
@@ -208,8 +214,7 @@ Status ChangeScan::next(size_t count_max, RowBatch* out) {
 }
 
 // Overlays what is not folded yet, and adds the row if there is anything of it.
-Status ChangeScan::finish_row(const Changed* changed, RowKey stored, RowBatch* out,
-                              LocalRow* row) {
+Status ChangeScan::finish_row(const Changed* changed, RowKey stored, RowBatch* out, LocalRow* row) {
   row->key = access_->key_to_wire(stored, &out->arena);
   if (changed != nullptr && changed->event_end > changed->event_begin) {
     const std::span<const LogEvent> events(list_.events.data() + changed->event_begin,

@@ -19,7 +19,7 @@ namespace syncline {
 struct ChangeList {
   struct Row {
     uint32_t table = 0;
-    RowKey key;  // as stored
+    RowKey key;                             // as stored
     size_t event_begin = 0, event_end = 0;  // its entries that are not folded yet
   };
   struct Bounds {
@@ -68,7 +68,7 @@ class ChangeScan {
   VersionVector since_;
   size_t table_ = 0;  // position in the registry
   bool entered_ = false, whole_ = false;
-  RowKey start_;      // as stored; for the first table only
+  RowKey start_;  // as stored; for the first table only
   Arena start_arena_;
   TableAccess* access_ = nullptr;
   size_t change_ = 0, change_end_ = 0;

@@ -13,8 +13,10 @@ const char* const kNow = "strftime('%Y-%m-%dT%H:%M:%fZ','now')";
 Status time_of(sqlite3* db, const Version& version, std::string* out) {
   out->clear();
   if (version.hlc == 0) return {};
-  return query_text(db, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ'," +
-                            std::to_string(hlc_to_ms(version.hlc)) + "/1000.0,'unixepoch')", out);
+  return query_text(db,
+                    "SELECT strftime('%Y-%m-%dT%H:%M:%fZ'," +
+                        std::to_string(hlc_to_ms(version.hlc)) + "/1000.0,'unixepoch')",
+                    out);
 }
 
 bool is_held_kind(ConflictKind kind) {
@@ -66,12 +68,14 @@ std::string open_sql() {
          "local,remote,winner,policy,confidence,local_site,remote_site,local_at,remote_at,"
          "detected_at,note) VALUES(?1,?2,?3,?4,?5,nullif(?6,''),?7,'normal','open',nullif(?8,''),"
          "nullif(?9,''),nullif(?10,''),'last_writer',1.0,nullif(?11,''),nullif(?12,''),"
-         "nullif(?13,''),nullif(?14,'')," + now + ",nullif(?15,'')) ON CONFLICT(id) DO UPDATE SET "
+         "nullif(?13,''),nullif(?14,'')," +
+         now +
+         ",nullif(?15,'')) ON CONFLICT(id) DO UPDATE SET "
          "kind=excluded.kind,status='open',local=excluded.local,remote=excluded.remote,"
          "winner=excluded.winner,local_site=excluded.local_site,remote_site=excluded.remote_site,"
          "local_at=excluded.local_at,remote_at=excluded.remote_at,note=excluded.note,"
-         "resolved_at=NULL,detected_at=CASE status WHEN 'open' THEN detected_at ELSE " + now +
-         " END";
+         "resolved_at=NULL,detected_at=CASE status WHEN 'open' THEN detected_at ELSE " +
+         now + " END";
 }
 
 }  // namespace
@@ -82,8 +86,8 @@ Status record_conflicts(sqlite3* db, const SiteTable& sites,
   Statement insert, close;
   SYNCLINE_TRY(insert.prepare(db, open_sql()));
   SYNCLINE_TRY(close.prepare(db, std::string("UPDATE main.sync_conflict SET status='closed',"
-                                             "resolved_at=") + kNow +
-                                     " WHERE id=?1 AND status='open'"));
+                                             "resolved_at=") +
+                                     kNow + " WHERE id=?1 AND status='open'"));
   for (const ConflictRecord& record : records) {
     if (record.opened) {
       SYNCLINE_TRY(open_conflict(db, sites, record, &insert));
@@ -97,9 +101,10 @@ Status record_conflicts(sqlite3* db, const SiteTable& sites,
 
 Status list_held(sqlite3* db, std::vector<RowRef>* out) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT t,key,note FROM main.sync_conflict WHERE status='open' AND "
-                             "kind IN ('unique','foreign_key','constraint') AND length(key)>0 "
-                             "ORDER BY detected_at,id"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT t,key,note FROM main.sync_conflict WHERE status='open' AND "
+                         "kind IN ('unique','foreign_key','constraint') AND length(key)>0 "
+                         "ORDER BY detected_at,id"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
@@ -110,8 +115,9 @@ Status list_held(sqlite3* db, std::vector<RowRef>* out) {
 Status close_superseded(sqlite3* db, uint32_t table, const std::string& key,
                         const std::vector<std::string>& still_open) {
   Statement s, close;
-  SYNCLINE_TRY(s.prepare(db, "SELECT id FROM main.sync_conflict WHERE t=?1 AND key=?2 AND "
-                             "status='open'"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT id FROM main.sync_conflict WHERE t=?1 AND key=?2 AND "
+                         "status='open'"));
   s.bind(1, int64_t{table});
   s.bind_blob(2, key);
   std::vector<std::string> gone;
@@ -123,7 +129,8 @@ Status close_superseded(sqlite3* db, uint32_t table, const std::string& key,
   }
   if (gone.empty()) return {};
   SYNCLINE_TRY(close.prepare(db, std::string("UPDATE main.sync_conflict SET status='closed',"
-                                             "resolved_at=") + kNow + " WHERE id=?1"));
+                                             "resolved_at=") +
+                                     kNow + " WHERE id=?1"));
   for (const std::string& id : gone) {
     close.bind(1, std::string_view(id));
     SYNCLINE_TRY(close.run());
@@ -139,8 +146,9 @@ Status record_null_key(sqlite3* db, const TableInfo& table, RowKey key, bool exi
   record.pk_json = key_to_json(table, key);
   record.conflict.id = held_conflict_id(table, key);
   record.conflict.kind = ConflictKind::constraint;
-  record.reason = "the primary key holds NULL: other databases cannot know this row, so it stays "
-                  "in this one";
+  record.reason =
+      "the primary key holds NULL: other databases cannot know this row, so it stays "
+      "in this one";
   return record_conflicts(db, SiteTable(), std::span<const ConflictRecord>(&record, 1));
 }
 

@@ -34,8 +34,8 @@ Status find_trackable(sqlite3* db, std::string_view name, BaseTable* base) {
             near(name, names)};
   }
   if (base->type != "table") {
-    const char* hint = base->type == "view" ? "track the tables that it reads"
-                                            : "track an ordinary table instead";
+    const char* hint =
+        base->type == "view" ? "track the tables that it reads" : "track an ordinary table instead";
     return refuse(base->name, "it is a " + base->type, hint);
   }
   if (base->key.empty()) {
@@ -48,7 +48,8 @@ Status find_trackable(sqlite3* db, std::string_view name, BaseTable* base) {
 
 // Upper-cased words of SQL, to look for RAISE ( IGNORE ).
 bool raises_quietly(std::string sql) {
-  for (char& c : sql) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (char& c : sql)
+    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   std::erase_if(sql, [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; });
   return sql.find("RAISE(IGNORE)") != std::string::npos ||
          sql.find("RAISE(FAIL") != std::string::npos;
@@ -59,18 +60,21 @@ Status find_warnings(sqlite3* db, const BaseTable& base, std::vector<std::string
   SYNCLINE_TRY(unique_indexes(db, base.name, &indexes));
   for (const UniqueIndex& index : indexes) {
     if (!index.expression) continue;
-    out->push_back("unique index \"" + index.name + "\" is on an expression: a row that REPLACE "
+    out->push_back("unique index \"" + index.name +
+                   "\" is on an expression: a row that REPLACE "
                    "removes through it is not seen as deleted");
   }
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT name,sql FROM main.sqlite_schema WHERE type='trigger' AND "
-                             "tbl_name=?1 ORDER BY name"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT name,sql FROM main.sqlite_schema WHERE type='trigger' AND "
+                         "tbl_name=?1 ORDER BY name"));
   s.bind(1, std::string_view(base.name));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) break;
     if (!raises_quietly(s.text(1))) continue;
-    out->push_back("trigger \"" + s.text(0) + "\" uses RAISE(IGNORE) or RAISE(FAIL): in an AFTER "
+    out->push_back("trigger \"" + s.text(0) +
+                   "\" uses RAISE(IGNORE) or RAISE(FAIL): in an AFTER "
                    "trigger, changes may stay that capture did not see");
   }
   if (!base.nullable_key) return {};
@@ -79,11 +83,13 @@ Status find_warnings(sqlite3* db, const BaseTable& base, std::vector<std::string
     any_null += (any_null.empty() ? "" : " OR ") + quote_name(name) + " IS NULL";
   }
   int64_t found = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM main." + quote_name(base.name) + " WHERE " +
-                                     any_null + " LIMIT 1", 0, &found));
+  SYNCLINE_TRY(query_integer(
+      db, "SELECT 1 FROM main." + quote_name(base.name) + " WHERE " + any_null + " LIMIT 1", 0,
+      &found));
   if (found != 0) {
-    out->push_back("rows with NULL in the primary key stay in this database: they have no "
-                   "identity that others could know");
+    out->push_back(
+        "rows with NULL in the primary key stay in this database: they have no "
+        "identity that others could know");
   }
   return {};
 }
@@ -108,8 +114,9 @@ Status adopt(sqlite3* db, const BaseTable& base, TableInfo* table, TableExtra* e
     same = table->columns[table->key[i]].name == base.key[i];
   }
   if (!same) {
-    return refuse(base.name, "rows of a table of this name came from a peer, and its primary key "
-                             "is another",
+    return refuse(base.name,
+                  "rows of a table of this name came from a peer, and its primary key "
+                  "is another",
                   "give both tables the same primary key");
   }
   for (ColumnInfo& column : table->columns) {
@@ -136,7 +143,8 @@ Status adopt(sqlite3* db, const BaseTable& base, TableInfo* table, TableExtra* e
 
 void describe(const TableInfo& table, EnableReport* report) {
   report->table = table.name;
-  for (ColumnNumber n : table.key) report->key.push_back(table.columns[n].name);
+  for (ColumnNumber n : table.key)
+    report->key.push_back(table.columns[n].name);
   for (const ColumnInfo& column : table.columns) {
     if (column.present) report->columns.push_back(column.name);
   }
@@ -264,8 +272,7 @@ Status disable_table(sqlite3* db, std::string_view name, Registry* registry, std
   return {};
 }
 
-Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl,
-                   Registry* registry) {
+Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl, Registry* registry) {
   const int64_t at = find_table(registry->tables, name);
   if (at < 0 || !registry->tables[static_cast<size_t>(at)].present) {
     return unknown_table(*registry, name);
@@ -276,8 +283,11 @@ Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl,
   BaseTable base;
   SYNCLINE_TRY(describe_table(db, table.name, &base));
   if (!base.exists || base.key.empty()) {
-    return {StatusCode::refused, "after this, \"" + table.name + "\" would be no table with a "
-            "primary key any more", "rename or drop a tracked table without sync_alter"};
+    return {StatusCode::refused,
+            "after this, \"" + table.name +
+                "\" would be no table with a "
+                "primary key any more",
+            "rename or drop a tracked table without sync_alter"};
   }
   // With its triggers back before the check, the table is not taken for one that lost them.
   for (ColumnInfo& column : table.columns) {

@@ -14,8 +14,8 @@ extern "C" __attribute__((visibility("default"))) int sqlite3_syncline_init(
     sqlite3* db, char** error, const sqlite3_api_routines* api) {
   SQLITE_EXTENSION_INIT2(api);
   if (sqlite3_libversion_number() < kVersionMin) {
-    *error = sqlite3_mprintf("syncline needs SQLite 3.35 or newer, this is %s",
-                             sqlite3_libversion());
+    *error =
+        sqlite3_mprintf("syncline needs SQLite 3.35 or newer, this is %s", sqlite3_libversion());
     return SQLITE_ERROR;
   }
   int rc = syncline::register_functions(db);

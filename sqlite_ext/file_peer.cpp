@@ -12,7 +12,9 @@ namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
 
-bool is_uri(const std::string& text) { return text.compare(0, 5, "file:") == 0; }
+bool is_uri(const std::string& text) {
+  return text.compare(0, 5, "file:") == 0;
+}
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -52,7 +54,9 @@ std::string path_of_uri(const std::string& text) {
   return out;
 }
 
-FilePeer::~FilePeer() { sqlite3_close_v2(db_); }
+FilePeer::~FilePeer() {
+  sqlite3_close_v2(db_);
+}
 
 Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms_max) {
   const std::string file = path_of_uri(path);

@@ -32,7 +32,9 @@ Status Call::text(int argument, const char* what, std::string* out) const {
   return {StatusCode::invalid_argument, std::string(what) + " is missing or NULL"};
 }
 
-void Call::give(std::string_view text) const { give_text(context_, text); }
+void Call::give(std::string_view text) const {
+  give_text(context_, text);
+}
 
 namespace {
 
@@ -212,18 +214,12 @@ struct Function {
 };
 
 constexpr Function kFunctions[] = {
-    {"sync_enable", 1, 2, call_enable},
-    {"sync_disable", 1, 1, call_disable},
-    {"sync_alter", 2, 2, call_alter},
-    {"sync_site_id", 0, 0, call_site_id},
-    {"sync_site_name", 0, 1, call_site_name},
-    {"sync_version_vector", 0, 0, call_version_vector},
-    {"sync_apply", 1, 2, call_apply},
-    {"sync_now", 0, 2, call_sync_now},
-    {"sync_add_peer", 2, 3, call_add_peer},
-    {"sync_remove_peer", 1, 1, call_remove_peer},
-    {"sync_hello", 0, 0, call_hello},
-    {"sync_new_identity", 0, 0, call_new_identity},
+    {"sync_enable", 1, 2, call_enable},       {"sync_disable", 1, 1, call_disable},
+    {"sync_alter", 2, 2, call_alter},         {"sync_site_id", 0, 0, call_site_id},
+    {"sync_site_name", 0, 1, call_site_name}, {"sync_version_vector", 0, 0, call_version_vector},
+    {"sync_apply", 1, 2, call_apply},         {"sync_now", 0, 2, call_sync_now},
+    {"sync_add_peer", 2, 3, call_add_peer},   {"sync_remove_peer", 1, 1, call_remove_peer},
+    {"sync_hello", 0, 0, call_hello},         {"sync_new_identity", 0, 0, call_new_identity},
     {"sync_version", 0, 0, call_version},
 };
 
@@ -247,10 +243,9 @@ void run(sqlite3_context* context, int count, sqlite3_value** values) {
 int register_functions(sqlite3* db) {
   for (const Function& function : kFunctions) {
     for (int count = function.arguments_min; count <= function.arguments_max; ++count) {
-      const int rc = sqlite3_create_function_v2(db, function.name, count,
-                                                SQLITE_UTF8 | SQLITE_DIRECTONLY,
-                                                const_cast<Function*>(&function), run, nullptr,
-                                                nullptr, nullptr);
+      const int rc = sqlite3_create_function_v2(
+          db, function.name, count, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+          const_cast<Function*>(&function), run, nullptr, nullptr, nullptr);
       if (rc != SQLITE_OK) return rc;
     }
   }

@@ -17,12 +17,15 @@ bool relabel(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& site
     v->site = to;
     any = true;
   };
-  for (Version& v : row->rest) change(&v);
-  for (CellVersion& c : row->cells) change(&c.version);
+  for (Version& v : row->rest)
+    change(&v);
+  for (CellVersion& c : row->cells)
+    change(&c.version);
   if (!any) return false;
   const size_t columns = row->column_count;
   std::vector<size_t> order(row->rest.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  for (size_t i = 0; i < order.size(); ++i)
+    order[i] = i;
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
     return compare_versions(row->rest[a], row->rest[b], sites) < 0;
   });
@@ -48,8 +51,10 @@ Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteI
   AccessPool pool(db, registry);
   Statement log;
   const std::string keys = key_list(registry.key_columns);
-  SYNCLINE_TRY(log.prepare(db, "SELECT DISTINCT t," + keys + " FROM main.sync_log WHERE seq>?1 "
-                               "ORDER BY t," + keys));
+  SYNCLINE_TRY(log.prepare(db, "SELECT DISTINCT t," + keys +
+                                   " FROM main.sync_log WHERE seq>?1 "
+                                   "ORDER BY t," +
+                                   keys));
   log.bind(1, after);
   for (bool row = true;;) {
     SYNCLINE_TRY(log.next(&row));
@@ -71,8 +76,8 @@ Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteI
     SYNCLINE_TRY(unpack_row(local.state, access->table().column_count(), &state));
     if (!relabel(from, after, to, registry.sites, &state)) continue;
     std::string packed;
-    SYNCLINE_TRY(access->write_state(
-        local.key, pack_row(state, access->table(), nullptr, false, &packed)));
+    SYNCLINE_TRY(
+        access->write_state(local.key, pack_row(state, access->table(), nullptr, false, &packed)));
   }
 }
 
@@ -96,8 +101,7 @@ Status take_new_identity(Operation* operation) {
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
   const Incarnation old = registry.incarnations.back();
-  const uint64_t shared =
-      std::min(std::max(registry.shared, old.from_seq - 1), head.seq);
+  const uint64_t shared = std::min(std::max(registry.shared, old.from_seq - 1), head.seq);
   const SiteId id = random_site_id();
   const SiteIndex fresh = registry.sites.intern(id);
   SYNCLINE_TRY(save_site(db, fresh, id));

@@ -14,7 +14,8 @@ namespace syncline {
 
 ColumnNumber columns_known(const TableExtra& extra, uint64_t seq) {
   ColumnNumber known = 0;
-  while (known < extra.known_after.size() && extra.known_after[known] < seq) ++known;
+  while (known < extra.known_after.size() && extra.known_after[known] < seq)
+    ++known;
   return known;
 }
 
@@ -60,7 +61,8 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   input.exists = exists;
   if (!exists && !settled.empty()) {
     std::vector<uint64_t> seqs;
-    for (const LogEvent& event : settled) seqs.push_back(event.seq);
+    for (const LogEvent& event : settled)
+      seqs.push_back(event.seq);
     SYNCLINE_TRY(access->read_image(local->key, seqs, arena, &input.image));
   }
   fold_row(input, table, registry.sites, &work->row);
@@ -88,7 +90,8 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
     if (now.stored) resolve_same(now.values, &resolved);
     std::vector<Conflict> conflicts;
     find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
-    for (Conflict& c : conflicts) open.push_back(std::move(c.id));
+    for (Conflict& c : conflicts)
+      open.push_back(std::move(c.id));
   }
   if (after.held) open.push_back(held_conflict_id(table, before.key));
   return close_superseded(db, table.number, encode_key(before.key), open);
@@ -104,8 +107,10 @@ class Folder {
     if (head.seq <= registry_.folded) return {};
     Statement log;
     const std::string keys = key_list(registry_.key_columns);
-    SYNCLINE_TRY(log.prepare(db_, "SELECT seq,ver,mask,t," + keys + " FROM main.sync_log WHERE "
-                                  "seq>?1 ORDER BY t," + keys + ",seq"));
+    SYNCLINE_TRY(log.prepare(db_, "SELECT seq,ver,mask,t," + keys +
+                                      " FROM main.sync_log WHERE "
+                                      "seq>?1 ORDER BY t," +
+                                      keys + ",seq"));
     log.bind(1, registry_.folded);
     for (bool row = true;;) {
       SYNCLINE_TRY(log.next(&row));
@@ -115,8 +120,8 @@ class Folder {
     SYNCLINE_TRY(fold_pending());
     for (uint32_t table : touched_) {
       Statement images;
-      SYNCLINE_TRY(images.prepare(db_, "DELETE FROM main.sync_image_" + std::to_string(table) +
-                                           " WHERE seq<=?1"));
+      SYNCLINE_TRY(images.prepare(
+          db_, "DELETE FROM main.sync_image_" + std::to_string(table) + " WHERE seq<=?1"));
       images.bind(1, head.seq);
       SYNCLINE_TRY(images.run());
     }
@@ -169,9 +174,10 @@ class Folder {
       where += (where.empty() ? "" : " AND ") + quote_name(name) + " IS ?";
     }
     Statement s;
-    SYNCLINE_TRY(s.prepare(db_, "SELECT 1 FROM main." + quote_name(access_->base().name) +
-                                    " WHERE " + where));
-    for (size_t i = 0; i < key_.size(); ++i) s.bind(static_cast<int>(i) + 1, key_[i]);
+    SYNCLINE_TRY(s.prepare(
+        db_, "SELECT 1 FROM main." + quote_name(access_->base().name) + " WHERE " + where));
+    for (size_t i = 0; i < key_.size(); ++i)
+      s.bind(static_cast<int>(i) + 1, key_[i]);
     bool exists = false;
     SYNCLINE_TRY(s.next(&exists));
     return record_null_key(db_, access_->table(), RowKey(key_), exists);
@@ -185,13 +191,15 @@ class Folder {
     bool exists = false, changed = false;
     SYNCLINE_TRY(access_->exists(row.key, &exists));
     const LocalRow before = row;
-    SYNCLINE_TRY(
-        fold_into(access_, registry_, events_, exists, &arena_, &row, &work_, &changed));
-    for (const LogEvent& event : events_) hlc_max_ = std::max(hlc_max_, event.hlc);
+    SYNCLINE_TRY(fold_into(access_, registry_, events_, exists, &arena_, &row, &work_, &changed));
+    for (const LogEvent& event : events_)
+      hlc_max_ = std::max(hlc_max_, event.hlc);
     events_.clear();
     if (!changed) return {};
-    for (const Version& v : work_.row.rest) hlc_max_ = std::max(hlc_max_, v.hlc);
-    for (const CellVersion& c : work_.row.cells) hlc_max_ = std::max(hlc_max_, c.version.hlc);
+    for (const Version& v : work_.row.rest)
+      hlc_max_ = std::max(hlc_max_, v.hlc);
+    for (const CellVersion& c : work_.row.cells)
+      hlc_max_ = std::max(hlc_max_, c.version.hlc);
     SYNCLINE_TRY(access_->write_state(row.key, row.state));
     if (!before.has_state) return {};
     return settle_conflicts(db_, access_, registry_, before, work_.row, &arena_);
@@ -213,15 +221,16 @@ class Folder {
 
 }  // namespace
 
-Status overlay_row(TableAccess* access, const Registry& registry,
-                   std::span<const LogEvent> events, bool exists, Arena* arena, LocalRow* row,
-                   bool* changed) {
+Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
+                   bool exists, Arena* arena, LocalRow* row, bool* changed) {
   FoldWork work;
   SYNCLINE_TRY(fold_into(access, registry, events, exists, arena, row, &work, changed));
   if (*changed) row->state.cells = arena->copy(row->state.cells);
   return {};
 }
 
-Status fold_all(sqlite3* db, Registry* registry) { return Folder(db, registry).run(); }
+Status fold_all(sqlite3* db, Registry* registry) {
+  return Folder(db, registry).run();
+}
 
 }  // namespace syncline

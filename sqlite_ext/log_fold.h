@@ -15,9 +15,8 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
 // holds: what fold_all does, without writing. Bytes go to `arena`; *changed is false if the events
 // say nothing.
 // Exporting uses it to overlay entries that are not folded yet.
-Status overlay_row(TableAccess* access, const Registry& registry,
-                   std::span<const LogEvent> events, bool exists, Arena* arena, LocalRow* row,
-                   bool* changed);
+Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
+                   bool exists, Arena* arena, LocalRow* row, bool* changed);
 
 // Folds every entry not folded yet. REQUIRES: a write transaction. Cost: a sort of the new entries,
 // then one pass in key order.

@@ -16,9 +16,11 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
   SYNCLINE_TRY(pool.get(number, &access));
   const TableInfo& table = access->table();
   std::string default_sql;
-  SYNCLINE_TRY(query_text(db, "SELECT coalesce(dflt_value,'NULL') FROM pragma_table_info(" +
-                                  quote_text(table.name) + ",'main') WHERE name=" +
-                                  quote_text(table.columns[column].name), &default_sql));
+  SYNCLINE_TRY(query_text(db,
+                          "SELECT coalesce(dflt_value,'NULL') FROM pragma_table_info(" +
+                              quote_text(table.name) +
+                              ",'main') WHERE name=" + quote_text(table.columns[column].name),
+                          &default_sql));
   Statement cursor;
   SYNCLINE_TRY(access->open_state_cursor({}, &cursor));
   for (bool row = true;;) {
@@ -64,9 +66,10 @@ Status Operation::begin_write(sqlite3* db, const char* what) {
   if (clock != 0) return {};
   // Somebody emptied the clock. No version was later than the newest known.
   int64_t newest = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT max((SELECT max(hlc) FROM main.sync_vector),"
-                                 "(SELECT ver FROM main.sync_log ORDER BY seq DESC LIMIT 1))", 0,
-                             &newest));
+  SYNCLINE_TRY(query_integer(db,
+                             "SELECT max((SELECT max(hlc) FROM main.sync_vector),"
+                             "(SELECT ver FROM main.sync_log ORDER BY seq DESC LIMIT 1))",
+                             0, &newest));
   return raise_floor(db, static_cast<Hlc>(newest));
 }
 
@@ -93,7 +96,8 @@ Status Operation::fold() {
   changes_.appeared.clear();
   const uint64_t folded_before = registry_.folded;
   SYNCLINE_TRY(fold_all(db_, &registry_));
-  for (const TableExtra& extra : registry_.extras) retry = retry || extra.adopting;
+  for (const TableExtra& extra : registry_.extras)
+    retry = retry || extra.adopting;
   if (registry_.folded != folded_before && !retry) {
     // A local write may have freed a key, or brought a parent, that a held row waits for.
     std::vector<RowRef> held;
@@ -104,7 +108,8 @@ Status Operation::fold() {
   SYNCLINE_TRY(begin_apply("storing rows that were waiting"));
   ApplyReport report;
   SYNCLINE_TRY(retry_held(&port(), &report));
-  for (TableExtra& extra : registry_.extras) extra.adopting = false;
+  for (TableExtra& extra : registry_.extras)
+    extra.adopting = false;
   return {};
 }
 

@@ -16,13 +16,14 @@ const char* const kNow = "strftime('%Y-%m-%dT%H:%M:%fZ','now')";
 Status load_peers(sqlite3* db, std::vector<Peer>* out) {
   out->clear();
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT name,url,options,site,vector,last_success,last_error,"
-                             "last_attempt,failures,julianday('now')-julianday(last_attempt)>"
-                             "60/86400.0 FROM main.sync_peer ORDER BY name"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT name,url,options,site,vector,last_success,last_error,"
+                         "last_attempt,failures,julianday('now')-julianday(last_attempt)>"
+                         "60/86400.0 FROM main.sync_peer ORDER BY name"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
-    Peer peer{s.text(0), s.text(1), s.text(2), s.text(3), s.text(4),
+    Peer peer{s.text(0), s.text(1), s.text(2), s.text(3),    s.text(4),
               s.text(5), s.text(6), s.text(7), s.integer(8), s.integer(9) != 0};
     out->push_back(std::move(peer));
   }
@@ -30,9 +31,10 @@ Status load_peers(sqlite3* db, std::vector<Peer>* out) {
 
 Status save_peer(sqlite3* db, const Peer& peer) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "INSERT INTO main.sync_peer(name,url,options) VALUES(?1,?2,"
-                             "nullif(?3,'')) ON CONFLICT(name) DO UPDATE SET url=excluded.url,"
-                             "options=excluded.options,failures=0,last_error=NULL"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "INSERT INTO main.sync_peer(name,url,options) VALUES(?1,?2,"
+                         "nullif(?3,'')) ON CONFLICT(name) DO UPDATE SET url=excluded.url,"
+                         "options=excluded.options,failures=0,last_error=NULL"));
   s.bind(1, std::string_view(peer.name));
   s.bind(2, std::string_view(peer.url));
   s.bind(3, std::string_view(peer.options));
@@ -58,11 +60,10 @@ Status note_session(sqlite3* db, const Peer& peer, const std::string& error) {
   {
     Statement s;
     SYNCLINE_TRY(s.prepare(
-        db, error.empty()
-                ? "UPDATE main.sync_peer SET site=?2,vector=?3,last_success=" + now +
-                      ",last_attempt=" + now + ",last_error=NULL,failures=0 WHERE name=?1"
-                : "UPDATE main.sync_peer SET last_error=?4,last_attempt=" + now +
-                      ",failures=failures+1 WHERE name=?1"));
+        db, error.empty() ? "UPDATE main.sync_peer SET site=?2,vector=?3,last_success=" + now +
+                                ",last_attempt=" + now + ",last_error=NULL,failures=0 WHERE name=?1"
+                          : "UPDATE main.sync_peer SET last_error=?4,last_attempt=" + now +
+                                ",failures=failures+1 WHERE name=?1"));
     s.bind(1, std::string_view(peer.name));
     if (error.empty()) {
       s.bind(2, std::string_view(peer.site));
@@ -82,7 +83,8 @@ const char* breaker_state(const Peer& peer) {
 
 Status unknown_peer(const std::vector<Peer>& peers, const std::string& name) {
   std::vector<std::string> names;
-  for (const Peer& peer : peers) names.push_back(peer.name);
+  for (const Peer& peer : peers)
+    names.push_back(peer.name);
   const std::string nearest = nearest_name(name, names);
   return {StatusCode::invalid_argument, "there is no peer \"" + name + "\"",
           nearest.empty() ? "SELECT name FROM sync_peers lists them"

@@ -112,15 +112,17 @@ std::vector<ColumnNumber> numbers_of(std::string_view text) {
 
 std::string text_of(const std::vector<ColumnNumber>& numbers) {
   std::string out;
-  for (ColumnNumber n : numbers) out += (out.empty() ? "" : ",") + std::to_string(n);
+  for (ColumnNumber n : numbers)
+    out += (out.empty() ? "" : ",") + std::to_string(n);
   return out;
 }
 
 Status load_tables(sqlite3* db, Registry* out) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT n,name,present,on_delete,base_site,base_seq,rank,suspect,"
-                             "enabled_at,refers,referred,referred_columns FROM main.sync_table "
-                             "ORDER BY rank,name"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT n,name,present,on_delete,base_site,base_seq,rank,suspect,"
+                         "enabled_at,refers,referred,referred_columns FROM main.sync_table "
+                         "ORDER BY rank,name"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
@@ -145,13 +147,15 @@ Status load_tables(sqlite3* db, Registry* out) {
 
 Status load_columns(sqlite3* db, Registry* out) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT t,name,type,present,dropped,key,known_after "
-                             "FROM main.sync_column ORDER BY t,n"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT t,name,type,present,dropped,key,known_after "
+                         "FROM main.sync_column ORDER BY t,n"));
   int64_t at = -1;
   std::vector<std::pair<int64_t, ColumnNumber>> key;  // of the table at `at`
   auto close = [&] {
     std::sort(key.begin(), key.end());
-    for (const auto& part : key) out->tables[static_cast<size_t>(at)].key.push_back(part.second);
+    for (const auto& part : key)
+      out->tables[static_cast<size_t>(at)].key.push_back(part.second);
     key.clear();
   };
   for (bool row = true;;) {
@@ -172,8 +176,7 @@ Status load_columns(sqlite3* db, Registry* out) {
     column.dropped = s.integer(4) != 0;
     if (s.integer(5) > 0) key.emplace_back(s.integer(5), table.column_count());
     table.columns.push_back(std::move(column));
-    out->extras[static_cast<size_t>(at)].known_after.push_back(
-        static_cast<uint64_t>(s.integer(6)));
+    out->extras[static_cast<size_t>(at)].known_after.push_back(static_cast<uint64_t>(s.integer(6)));
   }
   close();
   return {};
@@ -191,8 +194,8 @@ int64_t Registry::position(uint32_t number) const {
 Status load_registry(sqlite3* db, Registry* out) {
   *out = Registry();
   int64_t found = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0,
-                             &found));
+  SYNCLINE_TRY(
+      query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &found));
   if (found == 0) return {};
   out->exists = true;
   SYNCLINE_TRY(load_meta(db, out));
@@ -241,8 +244,9 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   const TableInfo& table = registry.tables[position];
   const TableExtra& extra = registry.extras[position];
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "INSERT OR REPLACE INTO main.sync_table VALUES(?1,?2,?3,?4,?5,?6,?7,"
-                             "nullif(?8,''),nullif(?9,''),?10,?11,?12)"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "INSERT OR REPLACE INTO main.sync_table VALUES(?1,?2,?3,?4,?5,?6,?7,"
+                         "nullif(?8,''),nullif(?9,''),?10,?11,?12)"));
   s.bind(1, int64_t{table.number});
   s.bind(2, std::string_view(table.name));
   s.bind(3, int64_t{table.present});
@@ -258,8 +262,9 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   s.bind(12, std::string_view(referred_columns));
   SYNCLINE_TRY(s.run());
   Statement c;
-  SYNCLINE_TRY(c.prepare(db, "INSERT OR REPLACE INTO main.sync_column VALUES(?1,?2,?3,?4,?5,?6,?7,"
-                             "?8)"));
+  SYNCLINE_TRY(c.prepare(db,
+                         "INSERT OR REPLACE INTO main.sync_column VALUES(?1,?2,?3,?4,?5,?6,?7,"
+                         "?8)"));
   for (ColumnNumber n = 0; n < table.column_count(); ++n) {
     const ColumnInfo& column = table.columns[n];
     const auto at = std::find(table.key.begin(), table.key.end(), n);
@@ -290,13 +295,13 @@ Status create_state(sqlite3* db, Registry* registry, const TableInfo& table) {
   SYNCLINE_TRY(execute(db, "CREATE TABLE IF NOT EXISTS main.sync_state_" +
                                std::to_string(table.number) + "(" + keys +
                                ",site INTEGER,seq INTEGER,hlc INTEGER,flags INTEGER,"
-                               "context INTEGER,cells BLOB,PRIMARY KEY(" + keys +
-                               ")) WITHOUT ROWID"));
+                               "context INTEGER,cells BLOB,PRIMARY KEY(" +
+                               keys + ")) WITHOUT ROWID"));
   if (table.key.size() <= registry->key_columns) return {};
   for (size_t k = registry->key_columns + 1; k <= table.key.size(); ++k) {
     const std::string column = " ADD COLUMN k" + std::to_string(k);
-    SYNCLINE_TRY(execute(db, "ALTER TABLE main.sync_log" + column +
-                                 "; ALTER TABLE main.sync_relay" + column));
+    SYNCLINE_TRY(execute(
+        db, "ALTER TABLE main.sync_log" + column + "; ALTER TABLE main.sync_relay" + column));
   }
   registry->key_columns = static_cast<uint32_t>(table.key.size());
   return save_meta(db, "key_columns", Value::integer(registry->key_columns));
@@ -305,8 +310,8 @@ Status create_state(sqlite3* db, Registry* registry, const TableInfo& table) {
 Status create_image(sqlite3* db, const TableInfo& table) {
   const std::string name = "sync_image_" + std::to_string(table.number);
   std::vector<std::string> have;
-  SYNCLINE_TRY(query_texts(db, "SELECT name FROM pragma_table_info(" + quote_text(name) +
-                                   ",'main')", &have));
+  SYNCLINE_TRY(query_texts(
+      db, "SELECT name FROM pragma_table_info(" + quote_text(name) + ",'main')", &have));
   std::string columns;
   for (ColumnNumber n = 0; n < table.column_count(); ++n) {
     if (!table.columns[n].present || table.is_key(n)) continue;
@@ -335,8 +340,8 @@ Status log_head(sqlite3* db, VectorEntry* out) {
 }
 
 Status append_marker(sqlite3* db, uint32_t table, uint64_t* seq) {
-  SYNCLINE_TRY(execute(db, "INSERT INTO main.sync_log(t,ver,mask) VALUES(" +
-                               std::to_string(table) + "," + kClockSql + ",0)"));
+  SYNCLINE_TRY(execute(db, "INSERT INTO main.sync_log(t,ver,mask) VALUES(" + std::to_string(table) +
+                               "," + kClockSql + ",0)"));
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
   *seq = head.seq;
@@ -345,8 +350,9 @@ Status append_marker(sqlite3* db, uint32_t table, uint64_t* seq) {
 
 Status raise_floor(sqlite3* db, Hlc hlc) {
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "INSERT INTO main.sync_clock(id,floor) VALUES(0,?1) ON CONFLICT(id) "
-                             "DO UPDATE SET floor=excluded.floor WHERE floor<excluded.floor"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "INSERT INTO main.sync_clock(id,floor) VALUES(0,?1) ON CONFLICT(id) "
+                         "DO UPDATE SET floor=excluded.floor WHERE floor<excluded.floor"));
   s.bind(1, hlc);
   return s.run();
 }

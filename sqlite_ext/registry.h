@@ -4,14 +4,13 @@
 //                                    next_table
 //   sync_clock(id, floor)            one row; every hlc written here is at least `floor`
 //   sync_site(n, id)                 the numbering of sites: n is a SiteIndex
-//   sync_incarnation(from_seq, site) log positions from `from_seq` on are dots of `site`; the last is us
-//   sync_vector(site, seq, hlc)      what is known of other sites
-//   sync_table, sync_column          tracked and parked tables
-//   sync_log(seq, t, ver, mask, k1..kn)  local changes; seq is the dot. Its last row is never deleted
-//   sync_relay(pos, t, k1..kn)       rows that came from others, where exports find them
-//   sync_growth(begin, site, seq)    at relay position `begin` knowledge of `site` began to grow to seq
-//   sync_context(id, begin, vector)  what is known of single rows beyond our knowledge
-//   sync_incoming(sender, token, begin)  exchanges that have not ended
+//   sync_incarnation(from_seq, site) log positions from `from_seq` on are dots of `site`; the last
+//   is us sync_vector(site, seq, hlc)      what is known of other sites sync_table, sync_column
+//   tracked and parked tables sync_log(seq, t, ver, mask, k1..kn)  local changes; seq is the dot.
+//   Its last row is never deleted sync_relay(pos, t, k1..kn)       rows that came from others,
+//   where exports find them sync_growth(begin, site, seq)    at relay position `begin` knowledge of
+//   `site` began to grow to seq sync_context(id, begin, vector)  what is known of single rows
+//   beyond our knowledge sync_incoming(sender, token, begin)  exchanges that have not ended
 //   sync_conflict, sync_peer         see conflict_store.h and peer_store.h
 //   sync_state_<n>                   packed row state, keyed like the table
 //   sync_image_<n>                   last images of deleted rows that are not folded yet

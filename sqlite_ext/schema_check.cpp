@@ -21,8 +21,10 @@ struct FoundTriggers {
 Status find_triggers(sqlite3* db, uint32_t table, FoundTriggers* out) {
   const std::string pattern = quote_text(capture_prefix(table) + "*");
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT name,sql,tbl_name FROM main.sqlite_schema WHERE "
-                             "type='trigger' AND name GLOB " + pattern));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT name,sql,tbl_name FROM main.sqlite_schema WHERE "
+                         "type='trigger' AND name GLOB " +
+                             pattern));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) break;
@@ -32,10 +34,13 @@ Status find_triggers(sqlite3* db, uint32_t table, FoundTriggers* out) {
   if (out->text.empty()) return {};
   int64_t newer = 0;
   SYNCLINE_TRY(query_integer(
-      db, "SELECT 1 FROM main.sqlite_schema WHERE type='trigger' AND tbl_name=" +
-              quote_text(out->table) + " COLLATE NOCASE AND name NOT GLOB " + pattern +
-              " AND rowid>(SELECT min(rowid) FROM main.sqlite_schema WHERE type='trigger' AND "
-              "name GLOB " + pattern + ")", 0, &newer));
+      db,
+      "SELECT 1 FROM main.sqlite_schema WHERE type='trigger' AND tbl_name=" +
+          quote_text(out->table) + " COLLATE NOCASE AND name NOT GLOB " + pattern +
+          " AND rowid>(SELECT min(rowid) FROM main.sqlite_schema WHERE type='trigger' AND "
+          "name GLOB " +
+          pattern + ")",
+      0, &newer));
   out->outranked = newer != 0;
   return {};
 }
@@ -49,7 +54,8 @@ std::string as_stored(std::string sql) {
 
 bool as_planned(const FoundTriggers& found, const CapturePlan& plan) {
   std::set<std::string> have;
-  for (const auto& [name, sql] : found.text) have.insert(sql);
+  for (const auto& [name, sql] : found.text)
+    have.insert(sql);
   const std::vector<std::string> want = capture_triggers(plan);
   return !found.outranked && have.size() == want.size() &&
          std::all_of(want.begin(), want.end(),
@@ -115,14 +121,14 @@ Status log_every_row(sqlite3* db, const TableInfo& table) {
   std::string keys, present;
   for (ColumnNumber n : table.key) {
     keys += "," + quote_name(table.columns[n].name);
-    present += (present.empty() ? "" : " AND ") + quote_name(table.columns[n].name) +
-               " IS NOT NULL";
+    present +=
+        (present.empty() ? "" : " AND ") + quote_name(table.columns[n].name) + " IS NOT NULL";
   }
   const std::string number = std::to_string(table.number), all = std::to_string(kMaskAll);
   const std::string log = "INSERT INTO main.sync_log(t,ver,mask," + key_list(table.key.size()) +
                           ") SELECT " + number + "," + kClockSql + "," + all;
-  SYNCLINE_TRY(execute(db, log + keys + " FROM main." + quote_name(table.name) + " WHERE " +
-                               present));
+  SYNCLINE_TRY(
+      execute(db, log + keys + " FROM main." + quote_name(table.name) + " WHERE " + present));
   // Rows that have state and may be gone: the fold finds out.
   std::string gone = log;
   gone.replace(gone.rfind(all), all.size(), std::to_string(kMaskSuspect));
@@ -164,7 +170,8 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
   table.name = base.name;
   std::vector<ColumnNumber> appeared;
   match_columns(base, head, &table, &registry->extras[position], &appeared);
-  for (ColumnNumber n : appeared) changes->appeared.emplace_back(table.number, n);
+  for (ColumnNumber n : appeared)
+    changes->appeared.emplace_back(table.number, n);
   if (!same_key(table, base)) {
     registry->extras[position].suspect =
         "the primary key was changed: sync_disable the table and sync_enable it again";
@@ -177,8 +184,7 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
 
 }  // namespace
 
-Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base,
-                    CapturePlan* plan) {
+Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, CapturePlan* plan) {
   plan->table = table.number;
   plan->name = base.name;
   plan->key = base.key;
@@ -200,14 +206,18 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base,
 
 Status make_triggers(sqlite3* db, const CapturePlan& plan) {
   SYNCLINE_TRY(drop_triggers(db, plan.table));
-  for (const std::string& sql : capture_triggers(plan)) SYNCLINE_TRY(execute(db, sql));
+  for (const std::string& sql : capture_triggers(plan))
+    SYNCLINE_TRY(execute(db, sql));
   return {};
 }
 
 Status drop_triggers(sqlite3* db, uint32_t table) {
   std::vector<std::string> names;
-  SYNCLINE_TRY(query_texts(db, "SELECT name FROM main.sqlite_schema WHERE type='trigger' AND "
-                               "name GLOB " + quote_text(capture_prefix(table) + "*"), &names));
+  SYNCLINE_TRY(query_texts(db,
+                           "SELECT name FROM main.sqlite_schema WHERE type='trigger' AND "
+                           "name GLOB " +
+                               quote_text(capture_prefix(table) + "*"),
+                           &names));
   for (const std::string& name : names) {
     SYNCLINE_TRY(execute(db, "DROP TRIGGER main." + quote_name(name)));
   }
@@ -273,7 +283,8 @@ Status rank_tables(sqlite3* db, Registry* registry) {
     const std::string name = ready->first;
     rank[name] = ++next;
     waits.erase(ready);
-    for (auto& [other, parents] : waits) parents.erase(name);
+    for (auto& [other, parents] : waits)
+      parents.erase(name);
   }
   std::vector<size_t> order(registry->tables.size());
   for (size_t i = 0; i < order.size(); ++i) {

@@ -29,19 +29,24 @@ Status apply_to(sqlite3* db, const std::string& chunk, const ApplyOptions& optio
   return apply_once(db, chunk, options, report);
 }
 
-std::string engine_name() { return std::string("sqlite ") + sqlite3_libversion(); }
+std::string engine_name() {
+  return std::string("sqlite ") + sqlite3_libversion();
+}
 
 Status SqliteEndpoint::fold_if_needed() {
   if (sqlite3_db_readonly(db_, "main") == 1) return {};
   int64_t unfolded = 0, schema_moved = 0;
-  SYNCLINE_TRY(query_integer(db_, "SELECT coalesce((SELECT max(seq) FROM main.sync_log),0)>"
-                                  "coalesce((SELECT value FROM main.sync_meta WHERE "
-                                  "key='folded'),0)", 0, &unfolded));
+  SYNCLINE_TRY(query_integer(db_,
+                             "SELECT coalesce((SELECT max(seq) FROM main.sync_log),0)>"
+                             "coalesce((SELECT value FROM main.sync_meta WHERE "
+                             "key='folded'),0)",
+                             0, &unfolded));
   int64_t version = 0;
   SYNCLINE_TRY(query_integer(db_, "PRAGMA main.schema_version", 0, &version));
-  SYNCLINE_TRY(query_integer(db_, "SELECT value<>" + std::to_string(version) +
-                                      " FROM main.sync_meta WHERE key='schema_version'", 1,
-                             &schema_moved));
+  SYNCLINE_TRY(query_integer(db_,
+                             "SELECT value<>" + std::to_string(version) +
+                                 " FROM main.sync_meta WHERE key='schema_version'",
+                             1, &schema_moved));
   if (unfolded == 0 && schema_moved == 0) return {};
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(db_, "sync_now"));
@@ -54,7 +59,9 @@ Status SqliteEndpoint::labelled(Status status) const {
   return {status.code(), label_ + ": " + status.message(), status.hint()};
 }
 
-Status SqliteEndpoint::hello(Hello* out) { return labelled(introduce(out)); }
+Status SqliteEndpoint::hello(Hello* out) {
+  return labelled(introduce(out));
+}
 
 Status SqliteEndpoint::introduce(Hello* out) {
   {

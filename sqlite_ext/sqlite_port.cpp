@@ -21,8 +21,8 @@ Status load_vector(sqlite3* db, const Registry& registry, VersionVector* out) {
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) break;
-    out->set(static_cast<SiteIndex>(s.integer(0)), {static_cast<uint64_t>(s.integer(1)),
-                                                    static_cast<Hlc>(s.integer(2))});
+    out->set(static_cast<SiteIndex>(s.integer(0)),
+             {static_cast<uint64_t>(s.integer(1)), static_cast<Hlc>(s.integer(2))});
   }
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
@@ -43,8 +43,8 @@ Status SqlitePort::load_site(SiteState* out) {
   int64_t position = 0, next = 0;
   SYNCLINE_TRY(query_integer(db_, "SELECT max(pos) FROM main.sync_relay", 0, &position));
   out->position = static_cast<uint64_t>(position);
-  SYNCLINE_TRY(query_integer(db_, "SELECT value FROM main.sync_meta WHERE key='next_context'", 1,
-                             &next));
+  SYNCLINE_TRY(
+      query_integer(db_, "SELECT value FROM main.sync_meta WHERE key='next_context'", 1, &next));
   out->next_context = static_cast<ContextId>(next);
   Statement s;
   SYNCLINE_TRY(s.prepare(db_, "SELECT id,vector FROM main.sync_context"));
@@ -52,8 +52,8 @@ Status SqlitePort::load_site(SiteState* out) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
     std::string_view bytes = s.bytes(1);
-    SYNCLINE_TRY(read_vector(&bytes, &out->sites,
-                             &out->contexts[static_cast<ContextId>(s.integer(0))]));
+    SYNCLINE_TRY(
+        read_vector(&bytes, &out->sites, &out->contexts[static_cast<ContextId>(s.integer(0))]));
   }
 }
 
@@ -88,7 +88,8 @@ Status SqlitePort::park(const TableSchema& remote, std::vector<TableInfo>* table
     table.number = registry_.next_table++;
     table.name = remote.name;
     table.present = false;
-    for (const TableInfo& other : registry_.tables) table.rank = std::max(table.rank, other.rank);
+    for (const TableInfo& other : registry_.tables)
+      table.rank = std::max(table.rank, other.rank);
     ++table.rank;
     SYNCLINE_TRY(save_meta(db_, "next_table", Value::integer(registry_.next_table)));
   }
@@ -133,8 +134,7 @@ Status SqlitePort::list_held(std::vector<RowRef>* out) {
       std::vector<Value> stored;
       Arena arena;
       out->push_back({table.number,
-                      encode_key(access->key_to_wire(access->cursor_key(s, &stored), &arena)),
-                      ""});
+                      encode_key(access->key_to_wire(access->cursor_key(s, &stored), &arena)), ""});
     }
   }
   return {};
@@ -183,8 +183,9 @@ Status SqlitePort::save_sites(const SiteTable& sites) {
 Status SqlitePort::save_knowledge(const SiteState& site, const ExchangeUpdate& update) {
   Statement vector, growth;
   SYNCLINE_TRY(vector.prepare(db_, "INSERT OR REPLACE INTO main.sync_vector VALUES(?1,?2,?3)"));
-  SYNCLINE_TRY(growth.prepare(db_, "INSERT OR IGNORE INTO main.sync_growth(begin,site,seq) "
-                                   "VALUES(?1,?2,?3)"));
+  SYNCLINE_TRY(growth.prepare(db_,
+                              "INSERT OR IGNORE INTO main.sync_growth(begin,site,seq) "
+                              "VALUES(?1,?2,?3)"));
   for (SiteIndex i = 0; i < update.knowledge.size(); ++i) {
     const VectorEntry after = update.knowledge.entry(i);
     if (i == site.self || after.seq <= site.knowledge.seq(i)) continue;
@@ -214,8 +215,9 @@ Status SqlitePort::save_contexts(const SiteState& site, const ExchangeUpdate& up
   }
   if (update.contexts_new.empty()) return {};
   Statement fresh;
-  SYNCLINE_TRY(fresh.prepare(db_, "INSERT INTO main.sync_context(id,begin,vector) "
-                                  "VALUES(?1,?2,?3)"));
+  SYNCLINE_TRY(fresh.prepare(db_,
+                             "INSERT INTO main.sync_context(id,begin,vector) "
+                             "VALUES(?1,?2,?3)"));
   for (const auto& [id, vector] : update.contexts_new) {
     std::string bytes;
     append_vector(&bytes, vector, site.sites);
@@ -232,8 +234,9 @@ Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   SYNCLINE_TRY(save_sites(site.sites));
   Statement incoming;
   if (update.incoming.open) {
-    SYNCLINE_TRY(incoming.prepare(db_, "INSERT OR REPLACE INTO main.sync_incoming"
-                                       "(sender,token,begin) VALUES(?1,?2,?3)"));
+    SYNCLINE_TRY(incoming.prepare(db_,
+                                  "INSERT OR REPLACE INTO main.sync_incoming"
+                                  "(sender,token,begin) VALUES(?1,?2,?3)"));
     incoming.bind(2, std::string_view(update.incoming.token));
     incoming.bind(3, update.incoming.begin);
   } else {
@@ -250,6 +253,8 @@ Status SqlitePort::open_scan(const VersionVector& since, const ScanStart& start)
   return scan_.open(since, start);
 }
 
-Status SqlitePort::scan(size_t count_max, RowBatch* out) { return scan_.next(count_max, out); }
+Status SqlitePort::scan(size_t count_max, RowBatch* out) {
+  return scan_.next(count_max, out);
+}
 
 }  // namespace syncline

@@ -17,7 +17,10 @@ class SqlitePort : public Port {
   // `registry` must outlive the port; park and save_exchange change it. `foreign_keys`: whether the
   // application enforces them on this connection. `changes`: kept from chunk to chunk, or null.
   SqlitePort(sqlite3* db, Registry* registry, bool foreign_keys, ChangeList* changes)
-      : db_(db), registry_(*registry), foreign_keys_(foreign_keys), pool_(db, *registry),
+      : db_(db),
+        registry_(*registry),
+        foreign_keys_(foreign_keys),
+        pool_(db, *registry),
         scan_(db, *registry, &pool_, changes != nullptr ? changes : &own_changes_) {}
 
   Status load_site(SiteState* out) override;

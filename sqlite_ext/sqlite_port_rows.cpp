@@ -101,8 +101,8 @@ class DanglingKey {
     for (size_t i = 0; i < key_.from.size(); ++i) {
       where += "c." + quote_name(key_.from[i]) + " IS NOT NULL AND ";
       // The parent's column stands left: its affinity and collation count, as in SQLite's check.
-      parent += (i > 0 ? " AND p." : "p.") + quote_name(key_.to[i]) + "=c." +
-                quote_name(key_.from[i]);
+      parent +=
+          (i > 0 ? " AND p." : "p.") + quote_name(key_.to[i]) + "=c." + quote_name(key_.from[i]);
     }
     return "SELECT " + keys + " FROM main." + quote_name(child_.name) + " c WHERE " + where +
            "NOT EXISTS(SELECT 1 FROM main." + quote_name(key_.parent) + " p WHERE " + parent + ")";
@@ -126,7 +126,8 @@ class DanglingKey {
       Arena arena;
       const RowKey key = access_.key_to_wire(access_.cursor_key(*statement, &stored), &arena);
       std::string columns;
-      for (const std::string& name : key_.from) columns += (columns.empty() ? "" : ", ") + name;
+      for (const std::string& name : key_.from)
+        columns += (columns.empty() ? "" : ", ") + name;
       out->push_back({child_.number, encode_key(key),
                       "foreign key (" + columns + "): no such row in \"" + key_.parent + "\""});
     }
@@ -156,8 +157,10 @@ Status SqlitePort::find_dangling(std::span<const RowRef> written, std::span<cons
   out->clear();
   if (!foreign_keys_) return {};
   std::set<uint32_t> children, parents;
-  for (const RowRef& ref : written) children.insert(ref.table);
-  for (const RowRef& ref : removed) parents.insert(ref.table);
+  for (const RowRef& ref : written)
+    children.insert(ref.table);
+  for (const RowRef& ref : removed)
+    parents.insert(ref.table);
   for (const TableInfo& child : registry_.tables) {
     if (!child.present || !child.refers) continue;
     std::vector<ForeignKey> keys;

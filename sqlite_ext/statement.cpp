@@ -22,12 +22,15 @@ Status status_of(sqlite3* db, int rc, std::string_view doing) {
     case SQLITE_AUTH:
       return {StatusCode::refused, message,
               "the application's authorizer denies access to the sync_ tables"};
-    case SQLITE_INTERRUPT: return {StatusCode::cancelled, message};
-    case SQLITE_FULL: return {StatusCode::host_failed, message, "free some disk space"};
+    case SQLITE_INTERRUPT:
+      return {StatusCode::cancelled, message};
+    case SQLITE_FULL:
+      return {StatusCode::host_failed, message, "free some disk space"};
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
       return {StatusCode::host_failed, message, "the file is not an intact SQLite database"};
-    default: return {StatusCode::host_failed, message};
+    default:
+      return {StatusCode::host_failed, message};
   }
 }
 
@@ -44,8 +47,12 @@ std::string quoted(std::string_view text, char quote) {
 
 }  // namespace
 
-std::string quote_name(std::string_view name) { return quoted(name, '"'); }
-std::string quote_text(std::string_view text) { return quoted(text, '\''); }
+std::string quote_name(std::string_view name) {
+  return quoted(name, '"');
+}
+std::string quote_text(std::string_view text) {
+  return quoted(text, '\'');
+}
 
 std::string key_list(size_t count, std::string_view prefix) {
   std::string out;
@@ -56,7 +63,9 @@ std::string key_list(size_t count, std::string_view prefix) {
   return out;
 }
 
-Statement::Statement(Statement&& other) noexcept { *this = std::move(other); }
+Statement::Statement(Statement&& other) noexcept {
+  *this = std::move(other);
+}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(db_, other.db_);
@@ -65,7 +74,9 @@ Statement& Statement::operator=(Statement&& other) noexcept {
   return *this;
 }
 
-Statement::~Statement() { sqlite3_finalize(stmt_); }
+Statement::~Statement() {
+  sqlite3_finalize(stmt_);
+}
 
 Status Statement::prepare(sqlite3* db, const std::string& sql) {
   sqlite3_finalize(stmt_);
@@ -79,13 +90,23 @@ Status Statement::prepare(sqlite3* db, const std::string& sql) {
 
 void Statement::bind(int position, const Value& value) {
   switch (value.kind()) {
-    case ValueKind::integer: bind(position, value.as_integer()); return;
-    case ValueKind::real: note(sqlite3_bind_double(stmt_, position, value.as_real())); return;
-    case ValueKind::text: bind(position, value.bytes()); return;
-    case ValueKind::blob: bind_blob(position, value.bytes()); return;
+    case ValueKind::integer:
+      bind(position, value.as_integer());
+      return;
+    case ValueKind::real:
+      note(sqlite3_bind_double(stmt_, position, value.as_real()));
+      return;
+    case ValueKind::text:
+      bind(position, value.bytes());
+      return;
+    case ValueKind::blob:
+      bind_blob(position, value.bytes());
+      return;
     case ValueKind::absent:
     case ValueKind::null:
-    case ValueKind::same: bind_null(position); return;
+    case ValueKind::same:
+      bind_null(position);
+      return;
   }
 }
 
@@ -104,7 +125,9 @@ void Statement::bind_blob(int position, std::string_view bytes) {
   note(sqlite3_bind_blob64(stmt_, position, data, bytes.size(), SQLITE_STATIC));
 }
 
-void Statement::bind_null(int position) { note(sqlite3_bind_null(stmt_, position)); }
+void Statement::bind_null(int position) {
+  note(sqlite3_bind_null(stmt_, position));
+}
 
 int Statement::step() {
   if (bind_rc_ != SQLITE_OK) return bind_rc_;
@@ -122,7 +145,8 @@ Status Statement::next(bool* row) {
 
 Status Statement::run() {
   bool row = true;
-  while (row) SYNCLINE_TRY(next(&row));
+  while (row)
+    SYNCLINE_TRY(next(&row));
   reset();
   return {};
 }
@@ -134,11 +158,16 @@ void Statement::reset() {
 
 Value Statement::value(int column) const {
   switch (sqlite3_column_type(stmt_, column)) {
-    case SQLITE_INTEGER: return Value::integer(sqlite3_column_int64(stmt_, column));
-    case SQLITE_FLOAT: return Value::real(sqlite3_column_double(stmt_, column));
-    case SQLITE_TEXT: return Value::text(bytes(column));
-    case SQLITE_BLOB: return Value::blob(bytes(column));
-    default: return Value::null();
+    case SQLITE_INTEGER:
+      return Value::integer(sqlite3_column_int64(stmt_, column));
+    case SQLITE_FLOAT:
+      return Value::real(sqlite3_column_double(stmt_, column));
+    case SQLITE_TEXT:
+      return Value::text(bytes(column));
+    case SQLITE_BLOB:
+      return Value::blob(bytes(column));
+    default:
+      return Value::null();
   }
 }
 

@@ -22,7 +22,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-bool interrupted(sqlite3* db) { return execute(db, "SELECT 1").code() == StatusCode::cancelled; }
+bool interrupted(sqlite3* db) {
+  return execute(db, "SELECT 1").code() == StatusCode::cancelled;
+}
 
 Status refuse_now(sqlite3* db) {
   if (sqlite3_get_autocommit(db) == 0) {
@@ -97,14 +99,15 @@ Status session_options(const std::string& stored, const std::string& given, Sess
 
 Status sync_with_all(Call* call, std::vector<Peer>* peers) {
   if (peers->empty()) {
-    return {StatusCode::refused, "sync_now() synchronises with all stored peers, and there are none",
+    return {StatusCode::refused,
+            "sync_now() synchronises with all stored peers, and there are none",
             "SELECT sync_add_peer('name', 'url'), or name a peer: SELECT sync_now('other.db')"};
   }
   Json out = Json::array();
   for (Peer& peer : *peers) {
     if (std::string_view(breaker_state(peer)) == "open") {
-      out.push_back({{"peer", peer.name}, {"skipped", "the last five attempts failed: " +
-                                                          peer.last_error}});
+      out.push_back(
+          {{"peer", peer.name}, {"skipped", "the last five attempts failed: " + peer.last_error}});
       continue;
     }
     SessionOptions options;

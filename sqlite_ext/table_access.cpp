@@ -18,9 +18,10 @@ namespace {
 Status key_collations(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
   out->assign(base.key.size(), "BINARY");
   Statement s;
-  SYNCLINE_TRY(s.prepare(db, "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
-                             "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
-                             "x.key=1"));
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
+                         "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
+                         "x.key=1"));
   s.bind(1, std::string_view(base.name));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
@@ -38,7 +39,8 @@ bool is_binary(const std::string& collation) {
 // (a,b)>(?1,?2), or a>?1 for one column.
 std::string after_start(const std::string& columns, size_t count) {
   std::string marks;
-  for (size_t i = 1; i <= count; ++i) marks += (i > 1 ? ",?" : "?") + std::to_string(i);
+  for (size_t i = 1; i <= count; ++i)
+    marks += (i > 1 ? ",?" : "?") + std::to_string(i);
   return count == 1 ? columns + ">" + marks : "(" + columns + ")>(" + marks + ")";
 }
 
@@ -58,13 +60,14 @@ Status TableAccess::prepare_all() {
                                   std::to_string(keys + 2) + ",?" + std::to_string(keys + 3) +
                                   ",?" + std::to_string(keys + 4) + ",?" +
                                   std::to_string(keys + 5) + ",?" + std::to_string(keys + 6);
-  SYNCLINE_TRY(read_state_.prepare(db_, "SELECT site,seq,hlc,flags,context,cells FROM "
-                                        "main.sync_state_" + n + " WHERE " + state_match));
-  SYNCLINE_TRY(write_state_.prepare(db_, "INSERT OR REPLACE INTO main.sync_state_" + n +
-                                             " VALUES(" + value_marks + ")"));
-  SYNCLINE_TRY(relay_.prepare(db_, "INSERT INTO main.sync_relay(t," + key_list(keys) +
-                                       ") VALUES(" + n + "," + marks.substr(0, marks.size() - 1) +
-                                       ")"));
+  SYNCLINE_TRY(read_state_.prepare(db_,
+                                   "SELECT site,seq,hlc,flags,context,cells FROM "
+                                   "main.sync_state_" +
+                                       n + " WHERE " + state_match));
+  SYNCLINE_TRY(write_state_.prepare(
+      db_, "INSERT OR REPLACE INTO main.sync_state_" + n + " VALUES(" + value_marks + ")"));
+  SYNCLINE_TRY(relay_.prepare(db_, "INSERT INTO main.sync_relay(t," + key_list(keys) + ") VALUES(" +
+                                       n + "," + marks.substr(0, marks.size() - 1) + ")"));
   if (!table_.present) return {};
 
   SYNCLINE_TRY(describe_table(db_, table_.name, &base_));
@@ -74,8 +77,8 @@ Status TableAccess::prepare_all() {
   SYNCLINE_TRY(key_collations(db_, base_, &key_collation_));
   std::string columns, image;
   for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
-    const BaseColumn* column = table_.columns[c].present ? base_.find(table_.columns[c].name)
-                                                         : nullptr;
+    const BaseColumn* column =
+        table_.columns[c].present ? base_.find(table_.columns[c].name) : nullptr;
     if (column == nullptr) continue;
     affinity_[c] = column->affinity;
     present_.push_back(c);
@@ -95,8 +98,8 @@ Status TableAccess::prepare_all() {
   SYNCLINE_TRY(exists_.prepare(db_, "SELECT 1" + from));
   SYNCLINE_TRY(erase_.prepare(db_, "DELETE" + from));
   if (image.empty()) return {};
-  return read_image_.prepare(db_, "SELECT " + image + " FROM main.sync_image_" + n +
-                                      " WHERE seq=?1");
+  return read_image_.prepare(db_,
+                             "SELECT " + image + " FROM main.sync_image_" + n + " WHERE seq=?1");
 }
 
 bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) const {
@@ -140,8 +143,10 @@ Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena
   switch (kind) {
     case LogicalKind::any:
     case LogicalKind::text:
-    case LogicalKind::bytes: return arena->copy(value);
-    default: break;
+    case LogicalKind::bytes:
+      return arena->copy(value);
+    default:
+      break;
   }
   const Value canonical = canonical_value(kind, value, arena);
   return canonical.is_bytes() && canonical.bytes().data() == value.bytes().data()
@@ -197,8 +202,7 @@ Status TableAccess::read_base(RowKey key, Arena* arena, LocalRow* row) {
     row->stored = true;
     const std::span<Value> values = arena->values(table_.column_count());
     for (size_t i = 0; i < present_.size(); ++i) {
-      values[present_[i]] =
-          to_wire(present_[i], read_base_.value(static_cast<int>(i)), arena);
+      values[present_[i]] = to_wire(present_[i], read_base_.value(static_cast<int>(i)), arena);
     }
     row->values = values;
   }
@@ -211,8 +215,7 @@ void TableAccess::read_base_row(const Statement& cursor, Arena* arena, LocalRow*
   const std::span<Value> values = arena->values(table_.column_count());
   const size_t keys = table_.key.size();
   for (size_t i = 0; i < present_.size(); ++i) {
-    values[present_[i]] =
-        to_wire(present_[i], cursor.value(static_cast<int>(keys + i)), arena);
+    values[present_[i]] = to_wire(present_[i], cursor.value(static_cast<int>(keys + i)), arena);
   }
   row->values = values;
 }
@@ -254,7 +257,8 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena
                                std::span<const Value>* image) {
   *image = {};
   const std::span<Value> values = arena->values(table_.column_count());
-  for (size_t i = 0; i < table_.key.size(); ++i) values[table_.key[i]] = key[i];
+  for (size_t i = 0; i < table_.key.size(); ++i)
+    values[table_.key[i]] = key[i];
   for (size_t i = seqs.size(); i-- > 0 && read_image_.prepared();) {
     read_image_.bind(1, seqs[i]);
     bool found = false;
@@ -281,7 +285,8 @@ Status TableAccess::open_base_cursor(RowKey start, Statement* out) const {
     if (base_.nullable_key) not_null += " AND " + name + " IS NOT NULL";
   }
   std::string columns;
-  for (ColumnNumber c : present_) columns += "," + column_name(c);
+  for (ColumnNumber c : present_)
+    columns += "," + column_name(c);
   std::string sql = "SELECT " + keys + columns + " FROM main." + quote_name(base_.name) +
                     " WHERE " + (start.empty() ? "1" : after_start(order, start.size()));
   SYNCLINE_TRY(out->prepare(db_, sql + not_null + " ORDER BY " + order));
@@ -292,22 +297,25 @@ Status TableAccess::open_base_cursor(RowKey start, Statement* out) const {
 Status TableAccess::open_state_cursor(RowKey start, Statement* out) const {
   const std::string keys = key_list(table_.key.size());
   const std::string where = start.empty() ? "" : " WHERE " + after_start(keys, start.size());
-  SYNCLINE_TRY(out->prepare(db_, "SELECT " + keys + ",site,seq,hlc,flags,context,cells FROM "
-                                 "main.sync_state_" + std::to_string(table_.number) + where +
-                                 " ORDER BY " + keys));
+  SYNCLINE_TRY(out->prepare(db_, "SELECT " + keys +
+                                     ",site,seq,hlc,flags,context,cells FROM "
+                                     "main.sync_state_" +
+                                     std::to_string(table_.number) + where + " ORDER BY " + keys));
   bind_key(out, 1, start);
   return {};
 }
 
 RowKey TableAccess::cursor_key(const Statement& cursor, std::vector<Value>* stored) const {
   stored->resize(table_.key.size());
-  for (size_t i = 0; i < stored->size(); ++i) (*stored)[i] = cursor.value(static_cast<int>(i));
+  for (size_t i = 0; i < stored->size(); ++i)
+    (*stored)[i] = cursor.value(static_cast<int>(i));
   return *stored;
 }
 
 RowKey TableAccess::key_to_wire(RowKey stored, Arena* arena) const {
   const std::span<Value> out = arena->values(stored.size());
-  for (size_t i = 0; i < stored.size(); ++i) out[i] = to_wire(table_.key[i], stored[i], arena);
+  for (size_t i = 0; i < stored.size(); ++i)
+    out[i] = to_wire(table_.key[i], stored[i], arena);
   return out;
 }
 

@@ -11,10 +11,14 @@ std::string error_text(const Status& status) {
 
 int error_code(const Status& status) {
   switch (status.code()) {
-    case StatusCode::busy: return SQLITE_BUSY;
-    case StatusCode::cancelled: return SQLITE_INTERRUPT;
-    case StatusCode::limit_exceeded: return SQLITE_TOOBIG;
-    default: return SQLITE_ERROR;
+    case StatusCode::busy:
+      return SQLITE_BUSY;
+    case StatusCode::cancelled:
+      return SQLITE_INTERRUPT;
+    case StatusCode::limit_exceeded:
+      return SQLITE_TOOBIG;
+    default:
+      return SQLITE_ERROR;
   }
 }
 
@@ -169,7 +173,9 @@ int filter(sqlite3_vtab_cursor* base, int given, const char*, int, sqlite3_value
   return opened == SQLITE_OK ? step_cursor(base) : opened;
 }
 
-int at_end(sqlite3_vtab_cursor* cursor) { return !reinterpret_cast<Cursor*>(cursor)->live; }
+int at_end(sqlite3_vtab_cursor* cursor) {
+  return !reinterpret_cast<Cursor*>(cursor)->live;
+}
 
 int read_column(sqlite3_vtab_cursor* base, sqlite3_context* context, int column) {
   auto* cursor = reinterpret_cast<Cursor*>(base);
@@ -206,8 +212,8 @@ sqlite3_module make_module() {
 
 int register_table_function(sqlite3* db, const TableFunction* function) {
   static const sqlite3_module module = make_module();
-  return sqlite3_create_module_v2(db, function->name, &module,
-                                  const_cast<TableFunction*>(function), nullptr);
+  return sqlite3_create_module_v2(db, function->name, &module, const_cast<TableFunction*>(function),
+                                  nullptr);
 }
 
 }  // namespace syncline

@@ -100,12 +100,17 @@ Status TableAccess::update_row(const RowWrite& write, Statement** statement,
 Status TableAccess::write_base(const RowWrite& write, StoreOutcome* outcome) {
   Statement* statement = nullptr;
   switch (write.base) {
-    case BaseAction::none: return {};
+    case BaseAction::none:
+      return {};
     case BaseAction::erase:
       bind_key(&erase_, 1, write.key);
       return erase_.run();
-    case BaseAction::insert: SYNCLINE_TRY(insert_row(write, &statement, outcome)); break;
-    case BaseAction::update: SYNCLINE_TRY(update_row(write, &statement, outcome)); break;
+    case BaseAction::insert:
+      SYNCLINE_TRY(insert_row(write, &statement, outcome));
+      break;
+    case BaseAction::update:
+      SYNCLINE_TRY(update_row(write, &statement, outcome));
+      break;
   }
   if (statement == nullptr) return {};
   const int rc = statement->step();
@@ -122,8 +127,7 @@ Status TableAccess::fill_column(RowKey key, ColumnNumber column, const Value& va
   if (!fill_.prepared()) {
     SYNCLINE_TRY(fill_.prepare(db_, "UPDATE OR IGNORE main." + quote_name(base_.name) + " SET " +
                                         name + "=?" + std::to_string(keys + 1) + " WHERE " +
-                                        key_match_ + " AND " + name + " IS (" + default_sql +
-                                        ")"));
+                                        key_match_ + " AND " + name + " IS (" + default_sql + ")"));
   }
   Value local;
   if (!to_local(column, value, &local)) return {};
@@ -198,7 +202,8 @@ Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
   SYNCLINE_TRY(s.prepare(db_, "SELECT " + keys + " FROM main." + quote_name(base_.name) +
                                   " WHERE " + where + "NOT (" + same + ")"));
   bind_key(&s, 1, write.key);
-  for (size_t i = 0; i < values.size(); ++i) s.bind(key_count + 1 + static_cast<int>(i), values[i]);
+  for (size_t i = 0; i < values.size(); ++i)
+    s.bind(key_count + 1 + static_cast<int>(i), values[i]);
   bool any = false;
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));

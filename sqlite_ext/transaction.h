@@ -83,7 +83,8 @@ class LargeCache {
 bool enforces_foreign_keys(sqlite3* db);
 
 // Brings every commit up to now onto the disk, as a commit with synchronous=FULL would: in WAL with
-// synchronous=NORMAL a commit is not there yet, and what leaves must not be lost here. Writes nothing.
+// synchronous=NORMAL a commit is not there yet, and what leaves must not be lost here. Writes
+// nothing.
 Status make_durable(sqlite3* db);
 
 }  // namespace syncline

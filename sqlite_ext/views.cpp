@@ -15,8 +15,8 @@ using Json = nlohmann::ordered_json;
 
 Status has_companions(sqlite3* db, bool* yes) {
   int64_t there = 0;
-  SYNCLINE_TRY(query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0,
-                             &there));
+  SYNCLINE_TRY(
+      query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &there));
   *yes = there != 0;
   return {};
 }
@@ -37,20 +37,35 @@ class TablesSource : public RowSource {
     const TableExtra& extra = operation_.registry().extras[at_];
     const std::string number = std::to_string(table.number);
     switch (column) {
-      case 0: give_text(context, table.name); break;
-      case 1: give_names(context, table, true); break;
-      case 2: give_names(context, table, false); break;
-      case 3: give_text(context, status(table, extra)); break;
+      case 0:
+        give_text(context, table.name);
+        break;
+      case 1:
+        give_names(context, table, true);
+        break;
+      case 2:
+        give_names(context, table, false);
+        break;
+      case 3:
+        give_text(context, status(table, extra));
+        break;
       case 4:
         if (!extra.enabled_at.empty()) give_text(context, extra.enabled_at);
         break;
-      case 5: give_count(context, "SELECT count(*) FROM main.sync_state_" + number); break;
-      case 6: give_count(context, "SELECT count(*) FROM main.sync_log WHERE t=" + number); break;
-      case 7: give_count(context, metadata_bytes(table)); break;
+      case 5:
+        give_count(context, "SELECT count(*) FROM main.sync_state_" + number);
+        break;
+      case 6:
+        give_count(context, "SELECT count(*) FROM main.sync_log WHERE t=" + number);
+        break;
+      case 7:
+        give_count(context, metadata_bytes(table));
+        break;
       case 8:
         if (!extra.suspect.empty()) give_text(context, extra.suspect);
         break;
-      default: break;
+      default:
+        break;
     }
   }
 
@@ -67,15 +82,18 @@ class TablesSource : public RowSource {
     for (size_t i = 1; i <= table.key.size(); ++i) {
       keys += "+coalesce(length(CAST(k" + std::to_string(i) + " AS BLOB)),0)";
     }
-    return "SELECT (SELECT coalesce(sum(18+" + keys + "+coalesce(length(cells),0)),0) FROM "
-           "main.sync_state_" + number + ")+(SELECT coalesce(sum(14+" + keys +
+    return "SELECT (SELECT coalesce(sum(18+" + keys +
+           "+coalesce(length(cells),0)),0) FROM "
+           "main.sync_state_" +
+           number + ")+(SELECT coalesce(sum(14+" + keys +
            "),0) FROM main.sync_log WHERE t=" + number + ")";
   }
 
   static void give_names(sqlite3_context* context, const TableInfo& table, bool key) {
     Json names = Json::array();
     if (key) {
-      for (ColumnNumber c : table.key) names.push_back(table.columns[c].name);
+      for (ColumnNumber c : table.key)
+        names.push_back(table.columns[c].name);
     } else {
       for (const ColumnInfo& column : table.columns) {
         if (!column.dropped) names.push_back(column.name);
@@ -136,9 +154,15 @@ class PeersSource : public RowSource {
   }
   void column(int column, sqlite3_context* context) override {
     const Peer& peer = peers_[at_];
-    const std::string texts[] = {peer.name,       mask_password(peer.url), peer.last_success,
-                                 peer.last_error, "",                      breaker_state(peer),
-                                 peer.site,       peer.vector,             peer.last_attempt};
+    const std::string texts[] = {peer.name,
+                                 mask_password(peer.url),
+                                 peer.last_success,
+                                 peer.last_error,
+                                 "",
+                                 breaker_state(peer),
+                                 peer.site,
+                                 peer.vector,
+                                 peer.last_attempt};
     if (column == 4) {
       sqlite3_result_int64(context, peer.failures);
     } else if (!texts[column].empty()) {
@@ -169,8 +193,8 @@ const TableFunction kViews[] = {
      "", 9, 0, open_tables},
     {"sync_conflicts", kConflictColumns, "", 21, 0, open_conflicts},
     {"sync_peers",
-     "name, url, last_success, last_error, failures, breaker, site, vector, last_attempt", "", 9,
-     0, open_peers},
+     "name, url, last_success, last_error, failures, breaker, site, vector, last_attempt", "", 9, 0,
+     open_peers},
 };
 
 }  // namespace
