@@ -8,19 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 from harness import ident, main, raises, same_rows, test  # noqa: E402
-
-
-def pair(t, schema, tables, names=("a", "b"), pragma=""):
-    made = [t.sqlite(name) for name in names]
-    for db in made:
-        db.run(pragma + schema)
-        for table in tables:
-            db.value("SELECT sync_enable(?)", table)
-    return made
-
-
-def sync(a, b):
-    return a.json("SELECT sync_now(?)", b.path)
+from sqlite_pair import pair, sync  # noqa: E402
 
 
 KEYS = {

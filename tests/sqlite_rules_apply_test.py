@@ -1,0 +1,288 @@
+"""Goal: each rule by which SQLite breaks a simpler design holds for ours; here applying, changes of
+the schema and the life of a connection. Method: as in sqlite_rules_test.py."""
+import os
+import pathlib
+import random
+import sys
+import uuid
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
+from harness import main, raises, same_rows, test  # noqa: E402
+from sqlite_pair import log, pair, plain, sync  # noqa: E402
+
+
+# --- applying
+
+@test("S12: applying runs neither triggers nor foreign key actions, and restores both switches")
+def _(t):
+    schema = ("CREATE TABLE p(id INTEGER PRIMARY KEY);"
+              "CREATE TABLE c(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE CASCADE);"
+              "CREATE TABLE audit(what);"
+              "CREATE TRIGGER seen AFTER INSERT ON c BEGIN INSERT INTO audit VALUES(NEW.id); END")
+    a, b = pair(t, schema, ("p", "c"), pragma="PRAGMA foreign_keys=ON;")
+    a.run("INSERT INTO p VALUES(1); INSERT INTO c VALUES(1, 1)")
+    sync(a, b)
+    assert b.rows("SELECT * FROM audit") == []
+    assert a.value("PRAGMA foreign_keys") == 1
+    chunk = b.value("SELECT changes FROM sync_changes_since('{}')")
+    a.value("SELECT sync_apply(?)", chunk)
+    raises(lambda: a.value("SELECT sync_apply(?)", b"nonsense"))
+    assert a.value("PRAGMA foreign_keys") == 1
+    a.run("INSERT INTO c VALUES(2, 1)")
+    assert a.rows("SELECT * FROM audit") == [(1,), (2,)]
+    assert len(log(a)) == 3
+    raises(lambda: a.run("INSERT INTO c VALUES(3, 99)"), "FOREIGN KEY")
+
+
+@test("S12: applying beside another running statement is refused")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1), (2, 2)")
+    chunk = a.value("SELECT changes FROM sync_changes_since('{}')")
+    cursor = a.db.execute("SELECT * FROM t")
+    cursor.fetchone()
+    raises(lambda: a.value("SELECT sync_apply(?)", chunk), "another statement")
+    raises(lambda: a.value("SELECT sync_now(?)", b.path), "another statement")
+    assert cursor.fetchall() == [(2, 2)]
+    a.value("SELECT sync_now(?)", b.path)
+
+
+@test("S12: chunks kept in a table are applied by one statement over it")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x); CREATE TABLE mail(n, chunk)")
+    a.run("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300) "
+          "INSERT INTO t SELECT i, i FROM n")
+    for n, chunk in a.rows("SELECT chunk, changes FROM "
+                           "sync_changes_since('{}', '{\"max_bytes\": 300}')"):
+        b.run("INSERT INTO mail VALUES(?, ?)", n, chunk)
+    assert b.value("SELECT count(*) FROM mail") > 3
+    assert len(b.rows("SELECT sync_apply(chunk) FROM mail ORDER BY n")) > 3
+    same_rows(a, b, ["t"])
+
+
+@test("S13: rows travel in key order across all chunks of an exchange")
+def _(t):
+    a, _ = pair(t, "CREATE TABLE t(id TEXT PRIMARY KEY, x)")
+    names = [str(uuid.UUID(int=random.Random(7).getrandbits(128) ^ i)) for i in range(400)]
+    random.Random(1).shuffle(names)
+    for name in names:
+        a.run("INSERT INTO t VALUES(?, 1)", name)
+    seen = [row[0] for (chunk,) in a.rows(
+        "SELECT changes FROM sync_changes_since('{}', '{\"max_bytes\": 2000}')")
+        for row in a.rows("SELECT DISTINCT pk FROM sync_inspect(?)", chunk)]
+    assert len(seen) == 400 and seen == sorted(seen)
+
+
+@test("S14: functions with side effects cannot be called from a schema, nor inside a write")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x); CREATE TABLE out(x)")
+    a.run("CREATE TRIGGER evil AFTER INSERT ON out BEGIN SELECT sync_disable('t'); END")
+    raises(lambda: a.run("INSERT INTO out VALUES(1)"), "unsafe use")
+    a.run("DROP TRIGGER evil")
+    for call in ("sync_enable('t')", "sync_disable('t')", "sync_new_identity()",
+                 f"sync_now('{b.path}')"):
+        raises(lambda: a.run(f"INSERT INTO out SELECT {call}"), "statement that writes")
+        assert not a.db.in_transaction
+    a.run("INSERT INTO out VALUES(1)")
+    raises(lambda: a.rows("UPDATE out SET x = 2 RETURNING sync_enable('t')"),
+           "statement that writes")
+
+
+@test("S14: sync_now is refused inside a transaction; sync_apply and sync_enable join it")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x); "
+                   "CREATE TABLE u(id INTEGER PRIMARY KEY)")
+    a.run("INSERT INTO t VALUES(1, 1)")
+    chunk = a.value("SELECT changes FROM sync_changes_since('{}')")
+    b.rows("BEGIN")
+    raises(lambda: b.value("SELECT sync_now(?)", a.path), "inside a transaction")
+    b.value("SELECT sync_apply(?)", chunk)
+    b.value("SELECT sync_enable('u')")
+    raises(lambda: b.value("SELECT sync_apply(?)", chunk[:-1]))
+    assert b.value("SELECT count(*) FROM t") == 1
+    b.rows("ROLLBACK")
+    assert b.value("SELECT count(*) FROM t") == 0
+    assert b.rows("SELECT table_name FROM sync_tables") == [("t",)]
+    b.rows("BEGIN")
+    b.value("SELECT sync_apply(?)", chunk)
+    b.rows("COMMIT")
+    same_rows(a, b, ["t"])
+
+
+@test("S14: companions are skipped, not errors")
+def _(t):
+    a = t.sqlite()
+    a.run("CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE q(id TEXT PRIMARY KEY, x UNIQUE)")
+    a.rows("SELECT sync_enable(name) FROM sqlite_schema WHERE type = 'table'")
+    said = a.rows("SELECT sync_enable(name) FROM sqlite_schema WHERE type = 'table'")
+    assert len(said) > 10
+    assert a.rows("SELECT table_name FROM sync_tables ORDER BY 1") == [("p",), ("q",)]
+
+
+# --- schema and life
+
+@test("S15: ADD COLUMN: writes before and after the next call travel")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1), (2, 2)")
+    sync(a, b)
+    for db in (a, b):
+        db.run("ALTER TABLE t ADD COLUMN y DEFAULT 'd'")
+    a.run("UPDATE t SET y = 'unseen by the trigger' WHERE id = 1")
+    sync(a, b)
+    a.run("UPDATE t SET y = 'seen' WHERE id = 2")
+    sync(a, b)
+    same_rows(a, b, ["t"])
+    assert b.rows("SELECT y FROM t") == [("unseen by the trigger",), ("seen",)]
+
+
+@test("S15: a column one side lacks is parked, relayed, and filled in when it appears")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    c = t.sqlite("c")
+    c.run("CREATE TABLE t(id INTEGER PRIMARY KEY, x, y)")
+    c.value("SELECT sync_enable('t')")
+    a.run("ALTER TABLE t ADD COLUMN y")
+    a.run("INSERT INTO t VALUES(1, 1, 'yes'), (2, 2, NULL)")
+    sync(a, b)
+    sync(b, c)
+    assert c.rows("SELECT * FROM t") == [(1, 1, "yes"), (2, 2, None)]
+    b.run("UPDATE t SET x = 'changed at b' WHERE id = 1")
+    b.run("ALTER TABLE t ADD COLUMN y")
+    sync(a, b)
+    assert b.rows("SELECT * FROM t") == [(1, "changed at b", "yes"), (2, 2, None)]
+    same_rows(a, b, ["t"])
+
+
+@test("S15: a table one side lacks is parked, relayed, and adopted by sync_enable")
+def _(t):
+    a = t.sqlite("a")
+    a.run("CREATE TABLE t(id INTEGER PRIMARY KEY, x); CREATE TABLE u(id TEXT PRIMARY KEY, y)")
+    b = t.sqlite("b")
+    b.run("CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    c = t.sqlite("c")
+    c.run("CREATE TABLE u(id TEXT PRIMARY KEY, y)")
+    for db, table in ((a, "t"), (a, "u"), (b, "t"), (c, "u")):
+        db.value("SELECT sync_enable(?)", table)
+    a.run("INSERT INTO u VALUES('k', 1), ('l', 2); DELETE FROM u WHERE id = 'l'")
+    sync(a, b)
+    assert b.rows("SELECT table_name, status FROM sync_tables ORDER BY 1") == [
+        ("t", "tracked"), ("u", "parked")]
+    sync(b, c)
+    assert c.rows("SELECT * FROM u") == [("k", 1)]
+    b.run("CREATE TABLE u(id TEXT PRIMARY KEY, y); INSERT INTO u VALUES('mine', 3), ('k', 9)")
+    b.value("SELECT sync_enable('u')")
+    sync(a, b)
+    same_rows(a, b, ["u"])
+    assert sorted(r[0] for r in b.rows("SELECT id FROM u")) == ["k", "mine"]
+
+
+@test("S15: DROP COLUMN goes through sync_alter")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x, y)")
+    a.run("INSERT INTO t VALUES(1, 1, 1)")
+    sync(a, b)
+    raises(lambda: a.run("ALTER TABLE t DROP COLUMN x"), "error in trigger")
+    a.value("SELECT sync_alter('t', 'ALTER TABLE t DROP COLUMN x')")
+    raises(lambda: a.value("SELECT sync_alter('t', 'ALTER TABLE t DROP COLUMN nope')"), "nope")
+    a.run("UPDATE t SET y = 2; INSERT INTO t VALUES(2, 2)")
+    sync(a, b)
+    assert b.rows("SELECT id, y FROM t") == [(1, 2), (2, 2)]
+    b.run("UPDATE t SET x = 'b still has it', y = 3 WHERE id = 1")
+    sync(a, b)
+    assert a.rows("SELECT * FROM t") == [(1, 3), (2, 2)]
+    assert a.rows("SELECT status FROM sync_tables") == [("tracked",)]
+
+
+@test("S15: RENAME COLUMN and RENAME TABLE keep capture going")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1)")
+    sync(a, b)
+    for db in (a, b):
+        db.run("ALTER TABLE t RENAME COLUMN x TO z; ALTER TABLE t RENAME TO \"new name\"")
+    a.run("UPDATE \"new name\" SET z = 2; INSERT INTO \"new name\" VALUES(2, 2)")
+    sync(a, b)
+    same_rows(a, b, ["new name"])
+    assert b.rows("SELECT * FROM \"new name\"") == [(1, 2), (2, 2)]
+    assert a.rows("SELECT table_name, status FROM sync_tables") == [("new name", "tracked")]
+
+
+@test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1), (2, 2), (3, 3)")
+    sync(a, b)
+    a.run("CREATE TABLE n(id INTEGER PRIMARY KEY, x, y DEFAULT 0); INSERT INTO n(id, x) "
+          "SELECT * FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t")
+    a.run("UPDATE t SET x = 'uncaptured' WHERE id = 1; DELETE FROM t WHERE id = 2; "
+          "INSERT INTO t VALUES(4, 'also', 1)")
+    sync(a, b)
+    assert b.rows("SELECT id, x FROM t") == [(1, "uncaptured"), (3, 3), (4, "also")]
+    status, note = a.rows("SELECT status, note FROM sync_tables")[0]
+    assert status == "suspect" and "triggers" in note, (status, note)
+    a.run("UPDATE t SET x = 'captured again' WHERE id = 3")
+    sync(a, b)
+    assert b.value("SELECT x FROM t WHERE id = 3") == "captured again"
+
+
+@test("S15: a dropped table is forgotten")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x); CREATE TABLE u(id TEXT PRIMARY KEY)",
+                ("t", "u"))
+    a.run("INSERT INTO t VALUES(1, 1); INSERT INTO u VALUES('k')")
+    sync(a, b)
+    a.run("DROP TABLE t")
+    sync(a, b)
+    assert a.rows("SELECT table_name FROM sync_tables") == [("u",)]
+    assert b.value("SELECT count(*) FROM t") == 1
+
+
+@test("S15: VACUUM changes the schema version and nothing else")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1); VACUUM; INSERT INTO t VALUES(2, 2)")
+    sync(a, b)
+    same_rows(a, b, ["t"])
+    assert a.rows("SELECT status FROM sync_tables") == [("tracked",)]
+
+
+@test("S16: a connection closes cleanly after every kind of call")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 1)")
+    sync(a, b)
+    for view in ("sync_tables", "sync_changes", "sync_conflicts", "sync_peers",
+                 "sync_changes_since('{}')"):
+        a.rows(f"SELECT * FROM {view}")
+    raises(lambda: a.rows("SELECT * FROM sync_inspect(x'00')"))
+    a.close()
+    assert not os.path.exists(a.path + "-wal")
+    os.rename(a.path, a.path + ".moved")
+
+
+@test("S17: a collation that the peer's connection lacks names itself")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    b.db.create_collation("mine", lambda x, y: (x > y) - (x < y))
+    b.run("CREATE TABLE u(id TEXT PRIMARY KEY COLLATE mine, x)")
+    b.value("SELECT sync_enable('u')")
+    b.run("INSERT INTO u VALUES('k', 1)")
+    a.db.create_collation("mine", lambda x, y: (x > y) - (x < y))
+    message = raises(lambda: sync(a, b), "mine")
+    assert b.path in message, message
+
+
+@test("a program without the extension writes, and its writes are tracked")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, email TEXT UNIQUE, x)")
+    app = plain(t, a.path)
+    app.run("INSERT INTO t VALUES(1, 'e', 1), (2, 'f', 2); UPDATE t SET x = 3 WHERE id = 1; "
+            "DELETE FROM t WHERE id = 2; REPLACE INTO t VALUES(5, 'e', 5)")
+    sync(b, a)
+    same_rows(a, b, ["t"])
+    assert b.rows("SELECT * FROM t") == [(5, "e", 5)]
+
+
+if __name__ == "__main__":
+    main()
