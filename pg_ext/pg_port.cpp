@@ -152,7 +152,8 @@ Status PgPort::save_knowledge(const SiteState& site, const ExchangeUpdate& updat
   std::vector<SlContextRow> contexts;
   for (size_t i = 0; i < update.contexts_new.size(); ++i) {
     append_vector(&packed[i], update.contexts_new[i].second, site.sites);
-    contexts.push_back({static_cast<int64_t>(update.contexts_new[i].first), bytes(packed[i])});
+    contexts.push_back({static_cast<int64_t>(update.contexts_new[i].first), bytes(packed[i]),
+                        static_cast<int64_t>(update.begin)});
   }
   std::vector<int64_t> gone(update.contexts_gone.begin(), update.contexts_gone.end());
   SlKnowledge knowledge = {vector.data(),   static_cast<uint32_t>(vector.size()),

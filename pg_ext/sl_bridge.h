@@ -127,6 +127,7 @@ typedef struct SlContextRow
 {
 	int64_t id;
 	SlBytes vector;
+	int64_t begin;				/* position when the exchange that made it began; when saved */
 } SlContextRow;
 
 /*

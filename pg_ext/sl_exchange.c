@@ -108,7 +108,7 @@ void
 sl_leaf_save_knowledge(void *argument)
 {
 	SlKnowledge *knowledge = argument;
-	static const Oid new_types[] = {INT8OID, BYTEAOID};
+	static const Oid new_types[] = {INT8OID, BYTEAOID, INT8OID};
 	static const Oid gone_types[] = {INT8ARRAYOID};
 
 	SPI_connect();
@@ -116,10 +116,11 @@ sl_leaf_save_knowledge(void *argument)
 	for (uint32 i = 0; i < knowledge->contexts_new_count; i++)
 	{
 		const SlContextRow *row = &knowledge->contexts_new[i];
-		const Datum values[] = {Int64GetDatum(row->id), bytea_datum(row->vector)};
+		const Datum values[] = {Int64GetDatum(row->id), bytea_datum(row->vector),
+		Int64GetDatum(row->begin)};
 
-		sl_exec("INSERT INTO syncline.context (id, vector) VALUES ($1, $2)", 2, new_types, values,
-				NULL);
+		sl_exec("INSERT INTO syncline.context (id, vector, begin) VALUES ($1, $2, $3)", 3, new_types,
+				values, NULL);
 	}
 	if (knowledge->contexts_gone_count > 0)
 	{

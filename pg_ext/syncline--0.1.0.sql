@@ -96,7 +96,7 @@ CREATE TABLE syncline.log (
 
 -- Exchanges that came in part, and the contexts of rows that came with them.
 CREATE TABLE syncline.incoming (site int4 PRIMARY KEY, token bytea NOT NULL, begin int8 NOT NULL);
-CREATE TABLE syncline.context (id int8 PRIMARY KEY, vector bytea NOT NULL);
+CREATE TABLE syncline.context (id int8 PRIMARY KEY, vector bytea NOT NULL, begin int8 NOT NULL);
 
 CREATE TABLE syncline.conflict (
   id text PRIMARY KEY,
