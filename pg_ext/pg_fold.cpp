@@ -21,17 +21,6 @@ constexpr uint32_t kEntriesPerRead = 4096;
 constexpr int32_t kInsert = 0;
 constexpr int32_t kDelete = 2;
 
-PackedRow packed_row(const SlStateRow& row) {
-  PackedRow packed;
-  packed.site = static_cast<SiteIndex>(row.site);
-  packed.seq = static_cast<uint64_t>(row.seq);
-  packed.hlc = static_cast<Hlc>(row.hlc);
-  packed.flags = static_cast<uint32_t>(row.flags);
-  packed.context = static_cast<ContextId>(row.context);
-  packed.cells = view(row.cells);
-  return packed;
-}
-
 // A row that the log names, with its entries in the order they were written.
 struct TouchedRow {
   std::string_view key;

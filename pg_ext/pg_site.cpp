@@ -77,6 +77,17 @@ void rank_tables(const SlTables& defs, std::vector<TableInfo>* tables) {
 
 }  // namespace
 
+PackedRow packed_row(const SlStateRow& row) {
+  PackedRow packed;
+  packed.site = static_cast<SiteIndex>(row.site);
+  packed.seq = static_cast<uint64_t>(row.seq);
+  packed.hlc = static_cast<Hlc>(row.hlc);
+  packed.flags = static_cast<uint32_t>(row.flags);
+  packed.context = static_cast<ContextId>(row.context);
+  packed.cells = view(row.cells);
+  return packed;
+}
+
 Status load_site(SiteState* out) {
   SlSite site;
   SYNCLINE_TRY(guard(sl_leaf_load_site, &site));

@@ -31,6 +31,9 @@ Status guard(void (*leaf)(void*), void* argument);
 // Copies a status into fixed space; allocates nothing.
 void fill(const Status& status, SlStatus* out) noexcept;
 
+// The core's view of a state row, which it points into.
+PackedRow packed_row(const SlStateRow& row);
+
 // Reads the site: sites, knowledge with our own entry, counters, contexts. Only reads.
 Status load_site(SiteState* out);
 // Stores the sites of `sites` from index `known` on.

@@ -29,6 +29,7 @@
  *   bridge.cpp          keys and images for capture; statuses
  *   pg_site.h, .cpp     SiteState and TableInfo from the leaves; conflicts; hello
  *   pg_fold.cpp         the fold
+ *   pg_identity.cpp     versions under a new site id
  *   sl_exchange.h and the files that include it: fetch, store, scan, export, apply, inspect,
  *                       sessions (their own header, so that this one stays short)
  *
@@ -170,7 +171,7 @@ typedef struct SlAddSites
 } SlAddSites;
 void sl_leaf_add_sites(void *add);
 
-/* Does our own history have this hlc at this seq? */
+/* Does our own history have this hlc at this seq? If so, remembers that it is shared. */
 typedef struct SlRecognise
 {
 	int64_t seq;
@@ -272,6 +273,16 @@ typedef struct SlStateWrite
 	const SlStateRow *rows;
 } SlStateWrite;
 void sl_leaf_state_write(void *write);
+
+/* The keys of rows with a position beyond `begin`. */
+typedef struct SlKeysBeyond
+{
+	uint32_t table;
+	int64_t begin;
+	const SlBytes *keys;		/* out */
+	uint32_t count;
+} SlKeysBeyond;
+void sl_leaf_keys_beyond(void *keys);
 
 /* ---- sl_conflict.c --------------------------------------------------------------------------- */
 
@@ -386,6 +397,9 @@ SlBytes slb_encode_image(const SlValue *values, const uint32_t *columns, uint32_
  * refuse_own, entries of this very transaction are an error (refused).
  */
 void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
+
+/* Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`. */
+void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatus *status);
 
 /*
  * What a merge shows in one column of rows with these states: absent or same where state has nothing

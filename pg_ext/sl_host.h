@@ -171,8 +171,16 @@ extern SlBytes sl_result_bytes(uint64 row, int column, MemoryContext context);
 
 /* ---- sl_identity.c --------------------------------------------------------------------------- */
 
-/* Takes a new site id; the old one stays known as the predecessor. SPI must be connected. */
+/*
+ * Takes a new site id because this database is a copy of the one that bears the old id: what has dots
+ * keeps them, and is known. SPI must be connected.
+ */
 extern void sl_new_identity(void);
+/*
+ * Takes a new site id because the old one's dots may be used by another: what no peer is known to
+ * have goes over to the new id. Call it between sl_merge_begin and sl_merge_end, after a fold.
+ */
+extern void sl_give_up_identity(void);
 /* Is the counter row this database's own, not one that came with a dump or a copy? */
 extern bool sl_site_is_settled(void);
 

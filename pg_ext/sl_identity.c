@@ -113,10 +113,65 @@ sl_new_identity(void)
 	/* the new id's numbers start anew: nothing is said about those of the old one */
 	sl_exec("WITH added AS (INSERT INTO syncline.site (n, id)"
 			"  SELECT max(n) + 1, $1 FROM syncline.site RETURNING n)"
-			" UPDATE syncline.self SET predecessor = site, site = added.n, next_seq = 1 FROM added",
-			1, types, values, NULL);
+			" UPDATE syncline.self SET predecessor = site, site = added.n, next_seq = 1, shared = 0"
+			" FROM added", 1, types, values, NULL);
 	write_witness();
 	renumber_attributes();
+}
+
+/* What is said about the old id's dots beyond `shared` is now about the new id's. */
+static void
+hand_over(int32 from, int32 to, int64 shared)
+{
+	static const Oid types[] = {INT4OID, INT4OID, INT8OID};
+	const Datum values[] = {Int32GetDatum(from), Int32GetDatum(to), Int64GetDatum(shared)};
+	SlStatus	status;
+	int64		begin = 0;
+
+	if (sl_exec("SELECT min(begin) FROM syncline.growth WHERE site = $1 AND seq > $3 AND $2 >= 0",
+				lengthof(types), types, values, NULL) == 1)
+		begin = sl_result_int64(0, 1);
+	slb_relabel(from, shared, to, begin, &status);
+	sl_report(&status);
+	sl_exec("UPDATE syncline.growth SET site = $2 WHERE site = $1 AND seq > $3",
+			lengthof(types), types, values, NULL);
+	sl_exec("UPDATE syncline.tbl SET baseline_site = $2"
+			" WHERE baseline_site = $1 AND baseline_seq > $3", lengthof(types), types, values, NULL);
+	sl_exec("INSERT INTO syncline.vector AS v (site, seq, hlc)"
+			" SELECT $1, m.seq, m.hlc FROM syncline.mark m WHERE m.seq = $3 AND $2 >= 0"
+			" ON CONFLICT (site) DO UPDATE SET seq = excluded.seq, hlc = excluded.hlc",
+			lengthof(types), types, values, NULL);
+	sl_exec("DELETE FROM syncline.mark WHERE seq <= $3 AND $1 >= 0 AND $2 >= 0",
+			lengthof(types), types, values, NULL);
+	sl_exec("UPDATE syncline.self SET predecessor = $1, site = $2, shared = 0 WHERE $3 >= 0",
+			lengthof(types), types, values, NULL);
+}
+
+void
+sl_give_up_identity(void)
+{
+	static const Oid types[] = {BYTEAOID};
+	const Datum values[] = {new_id()};
+	SlCounters *counters = sl_counters();
+	int32		from;
+	int64		shared;
+
+	SPI_connect();
+	sl_exec("SELECT site, shared FROM syncline.self", 0, NULL, NULL, NULL);
+	from = sl_result_int64(0, 1);
+	shared = sl_result_int64(0, 2);
+	sl_exec("INSERT INTO syncline.site (n, id) SELECT max(n) + 1, $1 FROM syncline.site RETURNING n",
+			1, types, values, NULL);
+	hand_over(from, sl_result_int64(0, 1), shared);
+	/* nothing beyond what is shared: the new id starts from nothing */
+	if (counters->next_seq - 1 <= shared)
+	{
+		counters->next_seq = 1;
+		counters->own_hlc = 0;
+	}
+	write_witness();
+	SPI_finish();
+	sl_advance();
 }
 
 /* Does the counter row name this database? */

@@ -364,6 +364,9 @@ sl_leaf_recognise(void *argument)
 	SPI_connect();
 	recognise->yes = sl_exec("SELECT FROM syncline.mark WHERE seq = $1 AND hlc = $2", 2, types,
 							 values, NULL) == 1;
+	if (recognise->yes)
+		sl_exec("UPDATE syncline.self SET shared = $1 WHERE shared < $1 AND $2 IS NOT NULL",
+				2, types, values, NULL);
 	SPI_finish();
 }
 

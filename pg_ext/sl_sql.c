@@ -98,12 +98,9 @@ Datum
 sl_sync_new_identity(PG_FUNCTION_ARGS)
 {
 	sl_merge_begin("sync_new_identity");
-	/* what was written under the old id keeps it */
 	sl_fold(false);
+	sl_give_up_identity();
 	sl_merge_end();
-	SPI_connect();
-	sl_new_identity();
-	SPI_finish();
 	PG_RETURN_DATUM(site_text(READ_SITE_ID));
 }
 

@@ -10,7 +10,9 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -110,6 +112,25 @@ sl_leaf_state_read(void *argument)
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
 	table_close(relation, AccessShareLock);
+}
+
+void
+sl_leaf_keys_beyond(void *argument)
+{
+	SlKeysBeyond *beyond = argument;
+	MemoryContext context = CurrentMemoryContext;
+	static const Oid types[] = {INT8OID};
+	const Datum values[] = {Int64GetDatum(beyond->begin)};
+	SlBytes    *keys;
+
+	SPI_connect();
+	beyond->count = sl_exec(psprintf("SELECT key FROM syncline.state_%u WHERE pos > $1 ORDER BY key",
+									 beyond->table), 1, types, values, NULL);
+	keys = MemoryContextAllocHuge(context, (beyond->count + 1) * sizeof(SlBytes));
+	for (uint32 i = 0; i < beyond->count; i++)
+		keys[i] = sl_result_bytes(i, 1, context);
+	beyond->keys = keys;
+	SPI_finish();
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

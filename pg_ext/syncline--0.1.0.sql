@@ -38,6 +38,7 @@ CREATE TABLE syncline.self (
   floor int8 NOT NULL DEFAULT 0,          -- greatest hlc seen
   next_table int4 NOT NULL DEFAULT 1,
   next_context int8 NOT NULL DEFAULT 1,
+  shared int8 NOT NULL DEFAULT 0,         -- greatest own seq that some peer is known to have
   predecessor int4,                       -- the site this one was copied or restored from
   system_identifier int8,
   database_oid int8,

@@ -99,4 +99,9 @@ void make_baseline(const TableInfo& table, RowState* out);
 // the base table lacks it).
 void resolve_same(std::span<const Value> base, RowState* row);
 
+// Gives the versions of `from` beyond seq `after` to the site `to`, under the same seqs. Returns
+// whether there were any.
+bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites,
+                      RowState* row);
+
 }  // namespace syncline

@@ -1,0 +1,46 @@
+// Giving versions to another site id: what a database does whose own dots turn out to be used by
+// another (docs/merge_rules.md, "Identity").
+#include <algorithm>
+#include <numeric>
+
+#include "syncline/row_state.h"
+
+namespace syncline {
+
+bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites,
+                      RowState* row) {
+  bool any = false;
+  const auto change = [&](Version* v) {
+    if (v->site != from || v->seq <= after) return;
+    v->site = to;
+    any = true;
+  };
+  for (Version& v : row->rest)
+    change(&v);
+  for (CellVersion& c : row->cells)
+    change(&c.version);
+  if (!any) return false;
+
+  const size_t columns = row->column_count;
+  std::vector<size_t> order(row->rest.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return compare_versions(row->rest[a], row->rest[b], sites) < 0;
+  });
+  std::vector<Version> rest;
+  std::vector<Value> values;
+  for (size_t i : order) {
+    rest.push_back(row->rest[i]);
+    const auto begin = row->rest_values.begin() + static_cast<std::ptrdiff_t>(i * columns);
+    values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
+  }
+  row->rest = std::move(rest);
+  row->rest_values = std::move(values);
+  std::sort(row->cells.begin(), row->cells.end(), [&](const CellVersion& a, const CellVersion& b) {
+    if (a.column != b.column) return a.column < b.column;
+    return compare_versions(a.version, b.version, sites) < 0;
+  });
+  return true;
+}
+
+}  // namespace syncline

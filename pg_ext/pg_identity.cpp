@@ -1,0 +1,82 @@
+// Versions under a new site id, in row state.
+#include <algorithm>
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pg_ext/pg_site.h"
+#include "syncline/limits.h"
+
+namespace syncline::pg {
+
+namespace {
+
+struct Relabel {
+  SiteIndex from = 0;
+  uint64_t after = 0;
+  SiteIndex to = 0;
+};
+
+Status relabel_batch(const TableInfo& table, const SiteTable& sites, const Relabel& relabel,
+                     std::span<const SlBytes> keys) {
+  std::vector<SlStateRow> rows(keys.size()), changed;
+  SlStateRead read = {table.number, static_cast<uint32_t>(keys.size()), keys.data(), rows.data(),
+                      false};
+  SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
+  std::deque<std::string> cells;
+  for (SlStateRow& row : rows) {
+    RowState state;
+    SYNCLINE_TRY(unpack_row(packed_row(row), table.column_count(), &state));
+    if (!relabel_versions(relabel.from, relabel.after, relabel.to, sites, &state)) continue;
+    // Without a shown row every value stays as it is; `stored` only chooses what need not be listed.
+    cells.emplace_back();
+    const bool stored = (row.flags & (kPackedDead | kPackedHeld)) == 0;
+    const PackedRow packed = pack_row(state, table, nullptr, stored, &cells.back());
+    row.site = static_cast<int32_t>(packed.site);
+    row.flags = static_cast<int32_t>(packed.flags);
+    row.cells = bytes(packed.cells);
+    changed.push_back(row);
+  }
+  if (changed.empty()) return {};
+  SlStateWrite write = {table.number, static_cast<uint32_t>(changed.size()), changed.data()};
+  return guard(sl_leaf_state_write, &write);
+}
+
+Status relabel_all(const Relabel& relabel, int64_t begin) {
+  SiteState site;
+  std::vector<TableInfo> tables;
+  SYNCLINE_TRY(load_site(&site));
+  SYNCLINE_TRY(load_tables(&tables));
+  for (const TableInfo& table : tables) {
+    SlKeysBeyond beyond = {};
+    beyond.table = table.number;
+    beyond.begin = begin;
+    SYNCLINE_TRY(guard(sl_leaf_keys_beyond, &beyond));
+    std::span<const SlBytes> keys(beyond.keys, beyond.count);
+    while (!keys.empty()) {
+      const size_t count = std::min(keys.size(), limits::rows_per_batch);
+      SYNCLINE_TRY(relabel_batch(table, site.sites, relabel, keys.first(count)));
+      SYNCLINE_TRY(guard(sl_leaf_check_interrupt, nullptr));
+      keys = keys.subspan(count);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+}  // namespace syncline::pg
+
+void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatus* status) {
+  using namespace syncline::pg;
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    const Relabel relabel = {static_cast<syncline::SiteIndex>(from), static_cast<uint64_t>(after),
+                             static_cast<syncline::SiteIndex>(to)};
+    fill(relabel_all(relabel, begin), status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}
