@@ -464,6 +464,15 @@ write_one(SlWriteBatch *batch)
 	}
 }
 
+/* A subtransaction that failed has released the buffer that the slot may still name. */
+static void
+forget_buffer(TupleTableSlot *slot)
+{
+	if (TTS_IS_BUFFERTUPLE(slot))
+		((BufferHeapTupleTableSlot *) slot)->buffer = InvalidBuffer;
+	ExecClearTuple(slot);
+}
+
 void
 sl_leaf_write_apply(void *argument)
 {
@@ -471,6 +480,7 @@ sl_leaf_write_apply(void *argument)
 	SlBase	   *base = batch->base;
 	MemoryContext old = MemoryContextSwitchTo(base->batch);
 
+	forget_buffer(base->lock_slot);
 	for (batch->next = batch->first; batch->next < batch->end; batch->next++)
 	{
 		if (batch->writes[batch->next].outcome == SL_OUTCOME_OPEN)
