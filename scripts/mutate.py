@@ -158,7 +158,7 @@ class Copy:
         for name in ("CMakeLists.txt", "VERSION"):
             shutil.copy(ROOT / name, self.tree / name)
         done = run(["cmake", "-S", str(self.tree), "-B", str(self.build), "-DSYNCLINE_TESTS=ON",
-                    "-DCMAKE_CXX_FLAGS=-w"], ROOT)
+                    "-DCMAKE_BUILD_TYPE=None", "-DCMAKE_CXX_FLAGS=-O1 -w"], ROOT)
         if done.returncode != 0:
             sys.exit("mutate: cmake failed:\n" + done.stdout)
         listed = run(["cmake", "--build", str(self.build), "--target", "help"], ROOT).stdout

@@ -374,6 +374,7 @@ class PortCheck {
       record.conflict.kind = ConflictKind::unique;
       record.opened = false;
       REQUIRE(port.record_conflicts(std::span<const ConflictRecord>(&record, 1)).ok());
+      rows.clear();
       REQUIRE(port.list_held(&rows).ok());
       CHECK(rows.empty());
     });
@@ -390,6 +391,8 @@ class PortCheck {
   }
 
   void load() {
+    site_state = SiteState();
+    all_tables.clear();
     REQUIRE(port.load_site(&site_state).ok());
     REQUIRE(port.load_tables(&all_tables).ok());
     SiteId id;
