@@ -33,11 +33,11 @@ sl_leaf_scan_begin(void *argument)
 	values[0] = PointerGetDatum(construct_array(since, begin->since_count, INT8OID, 8,
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SPI_connect();
-	/* an exchange that has not ended also brought rows, with more than is known of their sites */
+	/* rows with a context, which knows more of them than this database, are always looked at */
 	sl_exec("SELECT least("
 			/* exchanges overlap: the first step beyond the vector is not always the earliest */
 			" (SELECT min(g.begin) FROM syncline.growth g WHERE g.seq > coalesce($1[g.site + 1], 0)),"
-			" (SELECT min(begin) FROM syncline.incoming),"
+			" (SELECT min(begin) FROM syncline.context),"
 			" (SELECT position FROM syncline.self))", 1, types, values, NULL);
 	begin->begin = sl_result_int64(0, 1);
 	SPI_finish();
@@ -94,6 +94,7 @@ sl_leaf_keys_open(void *argument)
 	stream->batch = AllocSetContextCreate(context, "syncline key batch", ALLOCSET_DEFAULT_SIZES);
 	stream->base = keys->base;
 	stream->keys = palloc(sizeof(SlBytes) * keys->count_max);
+	sl_advance();				/* what was just folded counts */
 	open_state(stream, keys);
 	if (stream->base != NULL)
 		stream->all_base = table_beginscan(stream->base->rel, GetActiveSnapshot(), 0, NULL);
