@@ -1,7 +1,7 @@
 // The catch-all boundary: what C calls in C++ for keys, images and small texts.
 //
-// Nothing here throws into C. Results live in buffers of this file until the next call: a backend has
-// one thread, and capture must not pay for an allocation a row.
+// Nothing here throws into C. Results live in buffers of this file until the next call: a backend
+// has one thread, and capture must not pay for an allocation a row.
 #include <cstdio>
 #include <new>
 #include <string>

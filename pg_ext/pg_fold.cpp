@@ -1,7 +1,7 @@
 // The fold: what the log says, brought into row state, row by row in key order.
 //
-// The log says which row, when, and which columns; the core's fold_row decides what that means. Each
-// touched row gets the next seq, whatever the number of its entries, and the next position.
+// The log says which row, when, and which columns; the core's fold_row decides what that means.
+// Each touched row gets the next seq, whatever the number of its entries, and the next position.
 #include <algorithm>
 #include <deque>
 #include <string>

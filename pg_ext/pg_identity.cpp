@@ -29,7 +29,8 @@ Status relabel_batch(const TableInfo& table, const SiteTable& sites, const Relab
     RowState state;
     SYNCLINE_TRY(unpack_row(packed_row(row), table.column_count(), &state));
     if (!relabel_versions(relabel.from, relabel.after, relabel.to, sites, &state)) continue;
-    // Without a shown row every value stays as it is; `stored` only chooses what need not be listed.
+    // Without a shown row every value stays as it is; `stored` only chooses what need not be
+    // listed.
     cells.emplace_back();
     const bool stored = (row.flags & (kPackedDead | kPackedHeld)) == 0;
     const PackedRow packed = pack_row(state, table, nullptr, stored, &cells.back());

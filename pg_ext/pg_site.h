@@ -1,7 +1,7 @@
 // What the C++ side of the PostgreSQL host shares: the site, the tables, the fold.
 //
-// All of it works inside an operation begun by sl_merge_begin (sl_host.h), except where it says that
-// it only reads.
+// All of it works inside an operation begun by sl_merge_begin (sl_host.h), except where it says
+// that it only reads.
 #pragma once
 
 #include <span>

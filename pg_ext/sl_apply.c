@@ -1,13 +1,14 @@
 /*
  * sl_apply.c: sync_apply, sync_inspect and sync_changes.
  *
- * An apply waits for a row that an application holds no longer than 20 ms: an application that locks
- * in another order must not be deadlocked by us. Then everything is rolled back to a savepoint, all
- * row locks with it, and tried again a little later. What was folded before stays.
+ * An apply waits for a row that an application holds no longer than 20 ms: an application that
+ * locks in another order must not be deadlocked by us. Then everything is rolled back to a
+ * savepoint, all row locks with it, and tried again a little later. What was folded before stays.
  */
 #include "sl_host.h"
 
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "sl_exchange.h"
@@ -72,8 +73,8 @@ is_transient(const ErrorData *error)
 }
 
 /*
- * Runs the attempt in a subtransaction. Returns the error, rolled back, or NULL. Any error takes this
- * way, so that the subtransaction is ended before somebody further up handles it.
+ * Runs the attempt in a subtransaction. Returns the error, rolled back, or NULL. Any error takes
+ * this way, so that the subtransaction is ended before somebody further up handles it.
  */
 static ErrorData *
 try_once(Attempt *attempt)
@@ -167,6 +168,32 @@ sl_retry_held(void)
 	CurrentMemoryContext, NULL};
 
 	persist(&attempt);
+}
+
+/* Folds; says whether that changed anything while rows are held. */
+static bool
+fold_may_free_held(const char *function_name)
+{
+	bool		held = false;
+
+	sl_merge_begin(function_name);
+	if (sl_fold(true) > 0)
+	{
+		SPI_connect();
+		held = sl_exec("SELECT FROM syncline.conflict WHERE status = 'open'"
+					   " AND kind IN ('unique', 'foreign_key', 'constraint') LIMIT 1", 0, NULL,
+					   NULL, NULL) > 0;
+		SPI_finish();
+	}
+	sl_merge_end();
+	return held;
+}
+
+void
+sl_settle_held(const char *function_name)
+{
+	if (fold_may_free_held(function_name))
+		sl_retry_held();
 }
 
 Datum

@@ -3,11 +3,13 @@
  *
  * Plain data only. C++ never sees postgres.h, C never sees the core. Three kinds of function:
  *
- *   sl_leaf_*(void *argument)  C. Work on one plain struct; may ereport. C++ calls them only through
- *                              sl_guard, which turns the error into a return code and parks it.
+ *   sl_leaf_*(void *argument)  C. Work on one plain struct; may ereport. C++ calls them only
+ *                              through sl_guard, which turns the error into a return code and
+ *                              parks it.
  *   sl_guard, sl_try           C. The only places where a longjmp is caught for C++.
  *   slb_*                      C++. Never throw, never raise: what goes wrong is in an SlStatus. C
- *                              passes it to sl_report, which raises it (the parked error as it was).
+ *                              passes it to sl_report, which raises it (the parked error as
+ *                              it was).
  *
  * Which file does what:
  *
@@ -22,6 +24,7 @@
  *   sl_state.c          reading and writing state rows
  *   sl_fold.c           the log as a sorted stream; existence of base rows
  *   sl_conflict.c       writing conflict records
+ *   sl_trackable.c      finding a table; what cannot be tracked, and why
  *   sl_enable.c         sync_enable, sync_disable, state tables, parking
  *   sl_ddl.c            event triggers
  *   sl_fill.c           values that waited for a column
@@ -132,8 +135,8 @@ typedef struct SlContextRow
 } SlContextRow;
 
 /*
- * The counters of syncline.self while an operation has them locked: sl_merge_begin reads them, folds
- * and merges advance them in place, sl_merge_end writes them back. Never null, never raises.
+ * The counters of syncline.self while an operation has them locked: sl_merge_begin reads them,
+ * folds and merges advance them in place, sl_merge_end writes them back. Never null, never raises.
  */
 typedef struct SlCounters
 {
@@ -180,7 +183,9 @@ typedef struct SlRecognise
 } SlRecognise;
 void sl_leaf_recognise(void *recognise);
 
-/* Adds to syncline.growth and, for our own site (mark_hlc > 0), to syncline.mark and the counters. */
+/*
+ * Adds to syncline.growth and, for our own site (mark_hlc > 0), to syncline.mark and the counters.
+ */
 typedef struct SlGrowth
 {
 	int32_t site;
@@ -223,8 +228,8 @@ typedef struct SlTables
 void sl_leaf_load_tables(void *tables);
 
 /*
- * Registers a parked table (number 0: a new one, whose number is returned) or appends parked columns
- * to a table. Column numbers follow those there are.
+ * Registers a parked table (number 0: a new one, whose number is returned) or appends parked
+ * columns to a table. Column numbers follow those there are.
  */
 typedef struct SlPark
 {
@@ -398,12 +403,14 @@ SlBytes slb_encode_image(const SlValue *values, const uint32_t *columns, uint32_
  */
 void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
 
-/* Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`. */
+/*
+ * Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`.
+ */
 void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatus *status);
 
 /*
- * What a merge shows in one column of rows with these states: absent or same where state has nothing
- * to add to the base row. Bytes live until the next call.
+ * What a merge shows in one column of rows with these states: absent or same where state has
+ * nothing to add to the base row. Bytes live until the next call.
  */
 void slb_shown_values(uint32_t table, uint32_t column, const SlStateRow *rows, uint32_t count,
 					  SlValue *values, SlStatus *status);

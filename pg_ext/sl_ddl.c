@@ -1,10 +1,10 @@
 /*
  * sl_ddl.c: event triggers that keep the registry in step with the schema.
  *
- * After each command, every tracked table that it touched is compared with its registry entry: names,
- * types, new and dropped columns. What would make tracking impossible (no primary key any more, SET
- * UNLOGGED, inheritance) is refused with the way out. Row triggers do not see a rewrite, so values
- * that an ALTER TYPE or a volatile default made are logged as written now, here.
+ * After each command, every tracked table that it touched is compared with its registry entry:
+ * names, types, new and dropped columns. What would make tracking impossible (no primary key any
+ * more, SET UNLOGGED, inheritance) is refused with the way out. Row triggers do not see a rewrite,
+ * so values that an ALTER TYPE or a volatile default made are logged as written now, here.
  */
 #include "sl_host.h"
 
@@ -68,7 +68,8 @@ read_registered(uint32 number, int *count)
 	Registered *columns;
 
 	*count = sl_exec("SELECT number, attnum, name, type, coalesce(key_position, -1),"
-					 " declared FROM syncline.col WHERE tbl = $1 AND present", 1, types, values, NULL);
+					 " declared FROM syncline.col WHERE tbl = $1 AND present", 1, types, values,
+					 NULL);
 	columns = palloc0((*count + 1) * sizeof(Registered));
 	for (int i = 0; i < *count; i++)
 	{
@@ -200,8 +201,8 @@ check_key(Relation relation, const Registered *columns, int count)
 }
 
 /*
- * Is one of our triggers not always enabled? pg_restore --disable-triggers and the like do that. In a
- * restore that has not made both yet, the answer is no.
+ * Is one of our triggers not always enabled? pg_restore --disable-triggers and the like do that. In
+ * a restore that has not made both yet, the answer is no.
  */
 static bool
 triggers_weakened(Relation relation)
@@ -343,7 +344,8 @@ sl_on_ddl_end(PG_FUNCTION_ARGS)
 	/* a trigger made on a tracked table, unless by us: a restore has reached its end there */
 	if (sl_exec("SELECT FROM syncline.tbl t WHERE t.relation IN (" TOUCHED_RELATIONS
 				" UNION ALL SELECT tgrelid FROM pg_event_trigger_ddl_commands(), pg_trigger g"
-				" WHERE classid = 'pg_trigger'::regclass AND g.oid = objid)", 0, NULL, NULL, NULL) > 0)
+				" WHERE classid = 'pg_trigger'::regclass AND g.oid = objid)", 0, NULL, NULL,
+				NULL) > 0)
 	{
 		sl_site_ensure();
 		reconcile_all("SELECT t.number, t.relation FROM syncline.tbl t WHERE t.relation IN"

@@ -1,9 +1,9 @@
 /*
  * sl_fill.c: a column appears that peers have had for longer.
  *
- * Its values have waited in row state; here they go to the base rows, as the merge shows them. State
- * stays as it is: a value that stands in both places says nothing new. A value that the column cannot
- * hold stays in state only.
+ * Its values have waited in row state; here they go to the base rows, as the merge shows them.
+ * State stays as it is: a value that stands in both places says nothing new. A value that the
+ * column cannot hold stays in state only.
  */
 #include "sl_host.h"
 
@@ -104,8 +104,9 @@ fill_batch(FillRow *row, uint32 column, SlStateRow *rows, uint32 count)
 }
 
 /*
- * Writing runs code of the table's owner (generated columns, domains, indexes on expressions), so it
- * runs as that role. Neither the user's triggers nor foreign keys: nobody here has written anything.
+ * Writing runs code of the table's owner (generated columns, domains, indexes on expressions), so
+ * it runs as that role. Neither the user's triggers nor foreign keys: nobody here has written
+ * anything.
  */
 static void
 become_table_owner(Oid relid, SlRole *saved)

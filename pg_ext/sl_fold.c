@@ -1,8 +1,9 @@
 /*
  * sl_fold.c: what the fold reads: the log as a sorted stream, and which base rows exist.
  *
- * Everything is read under the active snapshot. Taking an entry out of the log and reading the row it
- * is about under one snapshot is what makes a fold exact: what commits later is in the next fold.
+ * Everything is read under the active snapshot. Taking an entry out of the log and reading the row
+ * it is about under one snapshot is what makes a fold exact: what commits later is in the next
+ * fold.
  */
 #include "sl_host.h"
 
@@ -26,8 +27,9 @@
 #include "utils/typcache.h"
 
 /*
- * Columns of what is sorted. The sort key is table, key, place in the WAL and clock in one string of
- * bytes that compares as they would: one memcmp, of which the first eight bytes are kept at hand.
+ * Columns of what is sorted. The sort key is table, key, place in the WAL and clock in one string
+ * of bytes that compares as they would: one memcmp, of which the first eight bytes are kept at
+ * hand.
  */
 enum
 {

@@ -3,9 +3,10 @@
  * it asks which rows point to nothing; the core sets those aside.
  *
  * Two statements a foreign key, whatever the number of rows: the first locks the parents that the
- * rows written point to, as PostgreSQL's own check does (FOR KEY SHARE), so that nobody deletes them
- * before we commit; the second finds the rows without one. They run as the owner of the bookkeeping,
- * as the server's own checks run as the owner of the tables, with every name and operator qualified.
+ * rows written point to, as PostgreSQL's own check does (FOR KEY SHARE), so that nobody deletes
+ * them before we commit; the second finds the rows without one. They run as the owner of the
+ * bookkeeping, as the server's own checks run as the owner of the tables, with every name and
+ * operator qualified.
  */
 #include "sl_host.h"
 

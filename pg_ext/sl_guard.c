@@ -1,9 +1,9 @@
 /*
  * sl_guard.c: where a longjmp is caught for C++, and where a status becomes an error again.
  *
- * A guarded leaf that fails leaves its whole error object parked here: SQLSTATE, detail, context and
- * constraint name reach the user when sl_report re-raises it. One error at a time: the first one
- * ends the operation, since without a subtransaction nothing may go on after it.
+ * A guarded leaf that fails leaves its whole error object parked here: SQLSTATE, detail, context
+ * and constraint name reach the user when sl_report re-raises it. One error at a time: the first
+ * one ends the operation, since without a subtransaction nothing may go on after it.
  */
 #include "sl_host.h"
 

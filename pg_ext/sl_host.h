@@ -24,7 +24,9 @@ extern void sl_guard_forget(void);
 
 /* ---- sl_init.c ------------------------------------------------------------------------------- */
 
-/* While true, the capture trigger of this backend skips. Falls back at the end of the transaction. */
+/*
+ * While true, the capture trigger of this backend skips. Falls back at the end of the transaction.
+ */
 extern bool sl_capture_off;
 
 /* ---- sl_value.c ------------------------------------------------------------------------------ */
@@ -84,8 +86,9 @@ extern const char *sl_logical_type(Oid typid);
 /* ---- sl_registry.c --------------------------------------------------------------------------- */
 
 /*
- * A tracked table as this backend remembers it. Forgotten when its relation or the registry changes;
- * a pointer is good until the next call of sl_table_*, or as long as the relation stays locked.
+ * A tracked table as this backend remembers it. Forgotten when its relation or the registry
+ * changes; a pointer is good until the next call of sl_table_*, or as long as the relation stays
+ * locked.
  */
 #define SL_IGNORED (-1)			/* dropped or generated: does not travel */
 #define SL_UNKNOWN (-2)			/* not in the registry (its event triggers were off) */
@@ -124,9 +127,10 @@ extern Oid	sl_internal_relid(const char *relname);
 /* ---- sl_site.c ------------------------------------------------------------------------------- */
 
 /*
- * Begins an operation that folds or merges: refuses what cannot (isolation level, standby, read-only
- * transaction), settles the identity, locks the counter row to the end of the transaction, and makes
- * a snapshot that sees everything committed by then the active one. sl_merge_end takes it away.
+ * Begins an operation that folds or merges: refuses what cannot (isolation level, standby,
+ * read-only transaction), settles the identity, locks the counter row to the end of the
+ * transaction, and makes a snapshot that sees everything committed by then the active one.
+ * sl_merge_end takes it away.
  */
 extern void sl_merge_begin(const char *function_name);
 extern void sl_merge_end(void);
@@ -172,8 +176,8 @@ extern SlBytes sl_result_bytes(uint64 row, int column, MemoryContext context);
 /* ---- sl_identity.c --------------------------------------------------------------------------- */
 
 /*
- * Takes a new site id because this database is a copy of the one that bears the old id: what has dots
- * keeps them, and is known. SPI must be connected.
+ * Takes a new site id because this database is a copy of the one that bears the old id: what has
+ * dots keeps them, and is known. SPI must be connected.
  */
 extern void sl_new_identity(void);
 /*
@@ -181,8 +185,6 @@ extern void sl_new_identity(void);
  * have goes over to the new id. Call it between sl_merge_begin and sl_merge_end, after a fold.
  */
 extern void sl_give_up_identity(void);
-/* Is the counter row this database's own, not one that came with a dump or a copy? */
-extern bool sl_site_is_settled(void);
 
 /* ---- sl_trigger.c ---------------------------------------------------------------------------- */
 
@@ -191,21 +193,26 @@ extern void sl_log_insert(uint32 number, SlBytes key);
 /* Logs an update of some columns of every row of a tracked relation. */
 extern void sl_log_update_all(Relation relation, int64 mask);
 
-/* ---- sl_enable.c ----------------------------------------------------------------------------- */
-
-#define SL_CAPTURE_TRIGGER "syncline_capture"
-#define SL_TRUNCATE_TRIGGER "syncline_truncate"
+/* ---- sl_trackable.c -------------------------------------------------------------------------- */
 
 /* Finds a table by what the caller wrote; an error with a hint if there is none. */
 extern Oid	sl_find_relation(const char *name);
 /* Raises, with reason and hint, unless the relation can be tracked. */
 extern void sl_refuse_untrackable(Relation relation);
+/* The nearest of the names that a query gives; NULL: none is near. */
+extern char *sl_nearest_name(const char *name, const char *sql);
+
+/* ---- sl_enable.c ----------------------------------------------------------------------------- */
+
+#define SL_CAPTURE_TRIGGER "syncline_capture"
+#define SL_TRUNCATE_TRIGGER "syncline_truncate"
+
 /* The following need a connected SPI. */
 /* Creates syncline.state_<number>. */
 extern void sl_create_state_table(uint32 number);
 /*
- * Registers a column, or takes up the parked one of its name (and says so). position: in the key; -1:
- * none.
+ * Registers a column, or takes up the parked one of its name (and says so). position: in the key;
+ * -1: none.
  */
 extern bool sl_add_column(uint32 number, Form_pg_attribute attribute, int position);
 /* A column's type with its modifier, schema-qualified. */

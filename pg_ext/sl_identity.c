@@ -1,12 +1,13 @@
 /*
  * sl_identity.c: which incarnation of which database this is.
  *
- * A site id must never be used by two databases. The counter row therefore carries witnesses of where
- * it was made: the server's system identifier, the database's oid, and the inode of its PG_VERSION
- * file. A restored dump has none (sl_restored_self), a TEMPLATE copy has another oid, a file copy or a
- * base backup another inode. Whoever finds them wrong takes a new id and keeps the old one as the
- * predecessor, whose changes up to now are known here. This only finds a copy soon; that every vector
- * carries a witness of our own changes finds it for certain (see sl_leaf_recognise).
+ * A site id must never be used by two databases. The counter row therefore carries witnesses of
+ * where it was made: the server's system identifier, the database's oid, and the inode of its
+ * PG_VERSION file. A restored dump has none (sl_restored_self), a TEMPLATE copy has another oid, a
+ * file copy or a base backup another inode. Whoever finds them wrong takes a new id and keeps the
+ * old one as the predecessor, whose changes up to now are known here. This only finds a copy soon;
+ * that every vector carries a witness of our own changes finds it for certain (see
+ * sl_leaf_recognise).
  */
 #include "sl_host.h"
 
@@ -72,9 +73,6 @@ create_self(void)
 	static const Oid types[] = {BYTEAOID, TEXTOID};
 	const Datum values[] = {new_id(), CStringGetTextDatum(get_database_name(MyDatabaseId))};
 
-	sl_exec("LOCK TABLE syncline.self IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
-	if (sl_exec("SELECT FROM syncline.self", 0, NULL, NULL, NULL) > 0)
-		return;					/* another session was faster */
 	sl_exec("WITH added AS (INSERT INTO syncline.site (n, id)"
 			"  SELECT coalesce(max(n) + 1, 0), $1 FROM syncline.site RETURNING n)"
 			" INSERT INTO syncline.self (site, name) SELECT n, $2 FROM added",
@@ -136,7 +134,8 @@ hand_over(int32 from, int32 to, int64 shared)
 	sl_exec("UPDATE syncline.growth SET site = $2 WHERE site = $1 AND seq > $3",
 			lengthof(types), types, values, NULL);
 	sl_exec("UPDATE syncline.tbl SET baseline_site = $2"
-			" WHERE baseline_site = $1 AND baseline_seq > $3", lengthof(types), types, values, NULL);
+			" WHERE baseline_site = $1 AND baseline_seq > $3", lengthof(types), types, values,
+			NULL);
 	sl_exec("INSERT INTO syncline.vector AS v (site, seq, hlc)"
 			" SELECT $1, m.seq, m.hlc FROM syncline.mark m WHERE m.seq = $3 AND $2 >= 0"
 			" ON CONFLICT (site) DO UPDATE SET seq = excluded.seq, hlc = excluded.hlc",
@@ -160,8 +159,8 @@ sl_give_up_identity(void)
 	sl_exec("SELECT site, shared FROM syncline.self", 0, NULL, NULL, NULL);
 	from = sl_result_int64(0, 1);
 	shared = sl_result_int64(0, 2);
-	sl_exec("INSERT INTO syncline.site (n, id) SELECT max(n) + 1, $1 FROM syncline.site RETURNING n",
-			1, types, values, NULL);
+	sl_exec("INSERT INTO syncline.site (n, id) SELECT max(n) + 1, $1 FROM syncline.site"
+			" RETURNING n", 1, types, values, NULL);
 	hand_over(from, sl_result_int64(0, 1), shared);
 	/* nothing beyond what is shared: the new id starts from nothing */
 	if (counters->next_seq - 1 <= shared)
@@ -186,38 +185,26 @@ witness_fits(void)
 		sl_result_int64(0, 3) == witness.file_inode;
 }
 
+/* Makes the counter row, or takes a new id, unless another session has by now. */
+static void
+settle(const char *read)
+{
+	sl_exec("LOCK TABLE syncline.self IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
+	if (sl_exec(read, 0, NULL, NULL, NULL) == 0)
+		create_self();
+	else if (!witness_fits())
+		sl_new_identity();
+}
+
 void
 sl_site_ensure(void)
 {
 	const char *read = "SELECT system_identifier, database_oid, file_inode FROM syncline.self";
 
 	SPI_connect();
-	if (sl_exec(read, 0, NULL, NULL, NULL) == 0 || !witness_fits())
-	{
+	if ((sl_exec(read, 0, NULL, NULL, NULL) == 0 || !witness_fits()) &&
 		/* a reader cannot settle it; what it says is what is stored */
-		if (!RecoveryInProgress() && !XactReadOnly)
-		{
-			if (SPI_processed == 0)
-				create_self();
-			else
-			{
-				sl_exec("LOCK TABLE syncline.self IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
-				if (sl_exec(read, 0, NULL, NULL, NULL) == 1 && !witness_fits())
-					sl_new_identity();
-			}
-		}
-	}
+		!RecoveryInProgress() && !XactReadOnly)
+		settle(read);
 	SPI_finish();
-}
-
-bool
-sl_site_is_settled(void)
-{
-	bool		settled;
-
-	SPI_connect();
-	settled = sl_exec("SELECT system_identifier, database_oid, file_inode FROM syncline.self",
-					  0, NULL, NULL, NULL) == 1 && witness_fits();
-	SPI_finish();
-	return settled;
 }

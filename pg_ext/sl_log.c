@@ -1,9 +1,10 @@
 /*
  * sl_log.c: writing syncline.log.
  *
- * Entries gather in memory and go to the log in bulk: when there are many, before a subtransaction or
- * the transaction commits or is prepared, and before anything in this backend reads the log. They
- * become visible with the transaction either way, and one bulk insert costs a third of single ones.
+ * Entries gather in memory and go to the log in bulk: when there are many, before a subtransaction
+ * or the transaction commits or is prepared, and before anything in this backend reads the log.
+ * They become visible with the transaction either way, and one bulk insert costs a third of single
+ * ones.
  *
  * Entries of a subtransaction are kept apart, so that its abort takes them along; they are written
  * under its own id.
@@ -132,8 +133,8 @@ write_entries(Relation log, Pending *entries)
 }
 
 /*
- * Writes the entries of the current subtransaction. Those of outer ones wait: written now, they would
- * be lost if this one aborts.
+ * Writes the entries of the current subtransaction. Those of outer ones wait: written now, they
+ * would be lost if this one aborts.
  */
 void
 sl_log_flush(void)

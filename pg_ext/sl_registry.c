@@ -3,8 +3,8 @@
  *
  * Read by direct scans of syncline.tbl and syncline.col: capture runs as any role, with any
  * search_path, so neither privileges nor names may decide. Entries are forgotten through relcache
- * callbacks: every change of the registry also invalidates the relation it is about. An entry that is
- * replaced lives on until the end of the transaction, since a caller further up may hold it.
+ * callbacks: every change of the registry also invalidates the relation it is about. An entry that
+ * is replaced lives on until the end of the transaction, since a caller further up may hold it.
  */
 #include "sl_host.h"
 

@@ -1,9 +1,9 @@
 /*
  * sl_site.c: this database as a site: the counter row, its lock, its snapshots.
  *
- * An operation that folds or merges goes: sl_merge_begin (lock the counter row, take a snapshot that
- * sees everything committed by then), work, sl_merge_end (write the counters). The lock lasts to the
- * end of the transaction; writers of the application never wait for it.
+ * An operation that folds or merges goes: sl_merge_begin (lock the counter row, take a snapshot
+ * that sees everything committed by then), work, sl_merge_end (write the counters). The lock lasts
+ * to the end of the transaction; writers of the application never wait for it.
  */
 #include "sl_host.h"
 

@@ -124,8 +124,8 @@ sl_leaf_keys_beyond(void *argument)
 	SlBytes    *keys;
 
 	SPI_connect();
-	beyond->count = sl_exec(psprintf("SELECT key FROM syncline.state_%u WHERE pos > $1 ORDER BY key",
-									 beyond->table), 1, types, values, NULL);
+	beyond->count = sl_exec(psprintf("SELECT key FROM syncline.state_%u WHERE pos > $1"
+									 " ORDER BY key", beyond->table), 1, types, values, NULL);
 	keys = MemoryContextAllocHuge(context, (beyond->count + 1) * sizeof(SlBytes));
 	for (uint32 i = 0; i < beyond->count; i++)
 		keys[i] = sl_result_bytes(i, 1, context);

@@ -1,9 +1,10 @@
 /*
  * sl_trigger.c: capture.
  *
- * One AFTER row trigger, ENABLE ALWAYS, appends to syncline.log which row and which columns changed,
- * when, and in which order (sl_log.c). It writes no row that anyone else writes and the log has no
- * index, so it never waits. Values are not logged: they stand in the table; only a deleted row's last image is.
+ * One AFTER row trigger, ENABLE ALWAYS, appends to syncline.log which row and which columns
+ * changed, when, and in which order (sl_log.c). It writes no row that anyone else writes and the
+ * log has no index, so it never waits. Values are not logged: they stand in the table; only a
+ * deleted row's last image is.
  *
  * It trusts no argument: the table is found by oid in the registry, and the log by oid in schema
  * "syncline". On a table that is not tracked it does nothing.
@@ -135,7 +136,8 @@ capture_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 
 	if (key_changed)
 	{
-		sl_log_append(table->number, SL_OP_DELETE, SL_MASK_ALL, key_of(table, old), image_of(table, old));
+		sl_log_append(table->number, SL_OP_DELETE, SL_MASK_ALL, key_of(table, old),
+					  image_of(table, old));
 		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, new), (Datum) 0);
 	}
 	else if (mask != 0)
@@ -163,7 +165,8 @@ sl_capture(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	if (TRIGGER_FIRED_BY_INSERT(event))
-		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, trigger->tg_trigslot), (Datum) 0);
+		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL,
+					  key_of(table, trigger->tg_trigslot), (Datum) 0);
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 		capture_update(table, trigger->tg_trigslot, trigger->tg_newslot);
 	else
@@ -288,7 +291,9 @@ sl_restored_log(PG_FUNCTION_ARGS)
 	const int64 shift = INT64CONST(1) << 62;
 	Datum		value = Int64GetDatum(lsn < 0 ? PG_INT64_MIN : lsn - shift);
 
-	/* entries restored twice without a fold between: all come first, in the order of their clocks */
+	/*
+	 * entries restored twice without a fold between: all come first, in the order of their clocks
+	 */
 	isnull = false;
 	tuple = heap_modify_tuple_by_cols(tuple, desc, 1, &column, &value, &isnull);
 	return PointerGetDatum(tuple);

@@ -1,10 +1,10 @@
 /*
  * sl_value.c: values of PostgreSQL types as the five classes that travel, and back.
  *
- * What comes out does not depend on the session's settings: dates and times are encoded here, in ISO
- * style and UTC; for types whose output function looks at settings (arrays of timestamps, points)
- * the settings are changed around the call. What goes in goes through the type's input function,
- * with its type modifier and domain checks, unless the type is one that has none.
+ * What comes out does not depend on the session's settings: dates and times are encoded here, in
+ * ISO style and UTC; for types whose output function looks at settings (arrays of timestamps,
+ * points) the settings are changed around the call. What goes in goes through the type's input
+ * function, with its type modifier and domain checks, unless the type is one that has none.
  */
 #include "sl_host.h"
 

@@ -162,8 +162,8 @@ CREATE FUNCTION syncline.capture() RETURNS trigger
 CREATE FUNCTION syncline.capture_truncate() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sl_capture_truncate';
 
--- A dump restores through COPY, which fires these; our own writes go around them. A restored counter
--- row loses its witnesses; restored log entries sort before everything this server writes.
+-- A dump restores through COPY, which fires these; capture's own writes go around them. A restored
+-- counter row loses its witnesses; restored log entries sort before everything this server writes.
 CREATE FUNCTION syncline.restored_self() RETURNS trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sl_restored_self';
 CREATE FUNCTION syncline.restored_log() RETURNS trigger

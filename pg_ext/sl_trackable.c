@@ -1,0 +1,143 @@
+/*
+ * sl_trackable.c: finding the table that a caller names, and saying why one cannot be tracked.
+ */
+#include "sl_host.h"
+
+#include "catalog/catalog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/varlena.h"
+
+#define REFUSE(reason, suggestion) \
+	ereport(ERROR, \
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE), \
+			 errmsg("table \"%s\" cannot be synchronised: %s", name, reason), \
+			 errhint(suggestion)))
+
+/* ---- finding a table ------------------------------------------------------------------------- */
+
+static SlBytes
+text_bytes(const char *text)
+{
+	return (SlBytes) {text, strlen(text)};
+}
+
+/* The nearest of the names that a query gives; NULL: none is near. */
+char *
+sl_nearest_name(const char *name, const char *sql)
+{
+	SlBytes    *names;
+	SlBytes		found;
+	char	   *result = NULL;
+	MemoryContext context = CurrentMemoryContext;
+
+	SPI_connect();
+	sl_exec(sql, 0, NULL, NULL, NULL);
+	names = palloc((SPI_processed + 1) * sizeof(SlBytes));
+	for (uint64 i = 0; i < SPI_processed; i++)
+		names[i] = text_bytes(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	found = slb_nearest_name(text_bytes(name), names, SPI_processed);
+	if (found.size > 0)
+	{
+		result = MemoryContextAlloc(context, found.size + 1);
+		memcpy(result, found.data, found.size);
+		result[found.size] = '\0';
+	}
+	SPI_finish();
+	return result;
+}
+
+static void
+no_such_table(const char *name)
+{
+	char	   *near = sl_nearest_name(name,
+							   "SELECT relname::text FROM pg_class c JOIN pg_namespace n"
+							   " ON n.oid = relnamespace WHERE relkind IN ('r', 'p')"
+							   " AND nspname <> 'syncline' AND nspname !~ '^pg_'"
+							   " AND nspname <> 'information_schema'");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("table \"%s\" does not exist", name),
+			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
+}
+
+/*
+ * A name is taken as it stands first, so that 'Order Item' works as it does in SQLite; then as SQL
+ * would read it, with a schema and quotes.
+ */
+Oid
+sl_find_relation(const char *name)
+{
+	Oid			relid = RelnameGetRelid(name);
+
+	if (!OidIsValid(relid) &&
+		(strchr(name, '"') != NULL ||
+		 (strpbrk(name, ".ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL && strpbrk(name, " ;()") == NULL)))
+		relid = RangeVarGetRelid(makeRangeVarFromNameList(sl_qualified_name_list(name)), NoLock,
+								 true);
+	if (!OidIsValid(relid))
+		no_such_table(name);
+	return relid;
+}
+
+/* ---- what cannot be tracked ------------------------------------------------------------------ */
+
+static void
+refuse_kind(Relation relation, const char *name)
+{
+	switch (relation->rd_rel->relkind)
+	{
+		case RELKIND_RELATION:
+			break;
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+			REFUSE("it is a view", "Enable the tables that the view reads.");
+			break;
+		case RELKIND_FOREIGN_TABLE:
+			REFUSE("it is a foreign table", "Enable it in the database that holds its rows.");
+			break;
+		case RELKIND_PARTITIONED_TABLE:
+			REFUSE("it is partitioned, and partitions can be attached and detached with their rows",
+				   "Track a table that is not partitioned.");
+			break;
+		default:
+			REFUSE("it is not a table", "Name an ordinary table.");
+	}
+	if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		REFUSE("it is temporary", "Only tables that outlive the session can be synchronised.");
+	if (relation->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		REFUSE("it is unlogged: a crash would empty it, but not its peers",
+			   "ALTER TABLE ... SET LOGGED first.");
+	if (relation->rd_rel->relispartition)
+		REFUSE("it is a partition", "Track a table that is not partitioned.");
+}
+
+static void
+refuse_inheritance(Relation relation, const char *name)
+{
+	Oid			relid = RelationGetRelid(relation);
+
+	if (has_superclass(relid))
+		REFUSE("it inherits from another table", "ALTER TABLE ... NO INHERIT first.");
+	if (has_subclass(relid) && find_inheritance_children(relid, NoLock) != NIL)
+		REFUSE("other tables inherit from it", "ALTER TABLE ... NO INHERIT the children first.");
+}
+
+void
+sl_refuse_untrackable(Relation relation)
+{
+	const char *name = RelationGetRelationName(relation);
+
+	if (IsCatalogRelation(relation) ||
+		RelationGetNamespace(relation) == get_namespace_oid("syncline", true))
+		REFUSE("it belongs to the system or to Syncline", "Name a table of your own.");
+	refuse_kind(relation, name);
+	refuse_inheritance(relation, name);
+	if (!OidIsValid(sl_primary_key_index(relation)))
+		REFUSE("it has no primary key",
+			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
+}

@@ -1,0 +1,66 @@
+// Giving versions to another site id: which change, and that version order holds afterwards.
+// relabel.cpp is driven with rows made by hand.
+#include <vector>
+
+#include "support/catch.hpp"
+#include "syncline/row_state.h"
+
+using namespace syncline;
+
+namespace {
+
+SiteTable three_sites() {
+  SiteTable sites;
+  for (uint8_t first : {1, 2, 3}) {
+    SiteId id;
+    id.bytes[0] = first;
+    sites.intern(id);
+  }
+  return sites;
+}
+
+RowState row_of(std::vector<Version> rest, std::vector<CellVersion> cells) {
+  RowState row;
+  row.column_count = 2;
+  for (const Version& v : rest) {
+    row.rest_values.push_back(Value::integer(static_cast<int64_t>(v.seq)));
+    row.rest_values.push_back(Value::same());
+  }
+  row.rest = std::move(rest);
+  row.cells = std::move(cells);
+  return row;
+}
+
+}  // namespace
+
+TEST_CASE("relabel: versions beyond the seq go over, others stay", "[relabel][unit]") {
+  const SiteTable sites = three_sites();
+  RowState row = row_of({{5, 100, 0, false}}, {{1, {9, 110, 0, true}, Value::null()}});
+  REQUIRE(relabel_versions(0, 5, 2, sites, &row));
+  CHECK(row.rest[0].site == 0);
+  CHECK(row.cells[0].version.site == 2);
+  CHECK(row.cells[0].version.seq == 9);
+  CHECK(row.cells[0].version.dead);
+}
+
+TEST_CASE("relabel: a row without such versions is left alone", "[relabel][unit]") {
+  const SiteTable sites = three_sites();
+  RowState row = row_of({{5, 100, 0, false}}, {{1, {9, 110, 1, false}, Value::null()}});
+  CHECK_FALSE(relabel_versions(0, 5, 2, sites, &row));
+  CHECK_FALSE(relabel_versions(2, 0, 1, sites, &row));
+}
+
+TEST_CASE("relabel: version order and values follow the new id", "[relabel][unit]") {
+  const SiteTable sites = three_sites();
+  // equal clocks: the site id decides, and site 0 becomes site 2, beyond site 1
+  RowState row = row_of({{7, 100, 0, false}, {8, 100, 1, false}},
+                        {{1, {6, 90, 0, false}, Value::integer(6)},
+                         {1, {4, 90, 1, false}, Value::integer(4)}});
+  REQUIRE(relabel_versions(0, 0, 2, sites, &row));
+  CHECK(row.rest[0].site == 1);
+  CHECK(row.rest[1].site == 2);
+  CHECK(row.rest_values[0].as_integer() == 8);
+  CHECK(row.rest_values[2].as_integer() == 7);
+  CHECK(row.cells[0].value.as_integer() == 4);
+  CHECK(row.cells[1].value.as_integer() == 6);
+}
