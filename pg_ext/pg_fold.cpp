@@ -25,7 +25,7 @@ constexpr int32_t kDelete = 2;
 struct TouchedRow {
   std::string_view key;
   std::string_view image;  // of the last delete; data null: none
-  int64_t born = 0;        // inserts less deletes
+  int64_t inserts = 0, deletes = 0;
   std::vector<int64_t> masks;
   Hlc hlc = 0;  // the latest clock
 };
@@ -37,6 +37,7 @@ class Fold {
  private:
   Status read_entries(SlLog* log);
   Status flush();
+  Status find_existing(size_t count);
   Status fold_one(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                   SlStateRow* after);
   Status load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
@@ -111,13 +112,14 @@ Status Fold::read_entries(SlLog* log) {
         TouchedRow& row = rows_[row_count_++];
         row.key = arena_.copy(view(entry.key));
         row.image = {};
-        row.born = 0;
+        row.inserts = row.deletes = 0;
         row.masks.clear();
         row.hlc = 0;
       }
       TouchedRow& row = rows_[row_count_ - 1];
       row.masks.push_back(entry.mask);
-      row.born += entry.op == kInsert ? 1 : entry.op == kDelete ? -1 : 0;
+      row.inserts += entry.op == kInsert;
+      row.deletes += entry.op == kDelete;
       row.hlc = std::max(row.hlc, static_cast<Hlc>(entry.clock));
       if (entry.image.data != nullptr) row.image = arena_.copy(view(entry.image));
     }
@@ -142,12 +144,7 @@ Status Fold::flush() {
                    empty_table_ == table_};
   SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
   if (read.known_empty) empty_table_ = table_;
-  SlProbe probe = {};
-  probe.table = table_;
-  probe.count = static_cast<uint32_t>(count);
-  probe.keys = keys_.data();
-  probe.exists = exists_.get();
-  SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
+  SYNCLINE_TRY(find_existing(count));
   size_t written = 0;
   for (size_t i = 0; i < count; ++i) {
     SYNCLINE_TRY(fold_one(*table, i, before_[i], exists_[i], &after_[written]));
@@ -160,12 +157,36 @@ Status Fold::flush() {
   return {};
 }
 
+// Which rows there are. Entries of one kind say so themselves; where inserts meet deletes, their
+// order may be wrong (a trigger that undoes a change is logged first), and the base table has the
+// word.
+Status Fold::find_existing(size_t count) {
+  std::vector<size_t> mixed;
+  std::vector<SlBytes> keys;
+  for (size_t i = 0; i < count; ++i) {
+    exists_[i] = rows_[i].deletes == 0;
+    if (rows_[i].inserts == 0 || rows_[i].deletes == 0) continue;
+    mixed.push_back(i);
+    keys.push_back(keys_[i]);
+  }
+  if (mixed.empty()) return {};
+  const auto found = std::make_unique<bool[]>(mixed.size());
+  SlProbe probe = {};
+  probe.table = table_;
+  probe.count = static_cast<uint32_t>(mixed.size());
+  probe.keys = keys.data();
+  probe.exists = found.get();
+  SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
+  for (size_t m = 0; m < mixed.size(); ++m) exists_[mixed[m]] = found[m];
+  return {};
+}
+
 // What was known of the row before these entries. Whether it existed follows from their number, not
 // from their order: a trigger of the user's that undoes a change makes us log it first.
 Status Fold::load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                          RowState* row) {
   if (before.place != 0) return unpack_row(packed_row(before), table.column_count(), row);
-  if ((exists ? 1 : 0) - rows_[i].born > 0) {
+  if ((exists ? 1 : 0) - rows_[i].inserts + rows_[i].deletes > 0) {
     make_baseline(table, row);
   } else {
     row->clear();
