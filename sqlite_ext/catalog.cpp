@@ -136,7 +136,7 @@ Status find_object(sqlite3* db, std::string_view name, BaseTable* out) {
 Status read_columns(sqlite3* db, BaseTable* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
-                         "SELECT name,type,\"notnull\",pk,hidden FROM "
+                         "SELECT name,type,\"notnull\",pk,hidden,coalesce(dflt_value,'NULL') FROM "
                          "pragma_table_xinfo(?1,'main') ORDER BY cid"));
   s.bind(1, std::string_view(out->name));
   std::vector<std::pair<int64_t, std::string>> key;
@@ -145,7 +145,7 @@ Status read_columns(sqlite3* db, BaseTable* out) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) break;
     if (s.integer(4) != 0) continue;  // generated
-    out->columns.push_back({s.text(0), s.text(1), affinity_of(s.text(1))});
+    out->columns.push_back({s.text(0), s.text(1), affinity_of(s.text(1)), s.text(5)});
     if (s.integer(3) == 0) continue;
     key.emplace_back(s.integer(3), s.text(0));
     key_type = s.text(1);

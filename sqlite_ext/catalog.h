@@ -17,6 +17,7 @@ struct BaseColumn {
   std::string name;
   std::string declared;
   Affinity affinity = Affinity::blob;
+  std::string default_sql = "NULL";  // the expression after DEFAULT
 };
 
 struct ForeignKey {

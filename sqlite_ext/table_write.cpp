@@ -4,6 +4,12 @@
 #include "sqlite_ext/table_access.h"
 
 namespace syncline {
+namespace {
+
+// Marks a column of an update that gets no value.
+constexpr ColumnNumber kTakesDefault = ColumnNumber{1} << 31;
+
+}  // namespace
 
 Status TableAccess::write_state(RowKey key, const PackedRow& packed) {
   const int at = static_cast<int>(table_.key.size());
@@ -74,24 +80,38 @@ Status TableAccess::insert_row(const RowWrite& write, Statement** statement,
 Status TableAccess::update_row(const RowWrite& write, Statement** statement,
                                StoreOutcome* outcome) {
   const auto keys = static_cast<int>(table_.key.size());
-  Statement& update = updates_[write.changed];
+  // A column without a value takes its default; the statement differs by which those are.
+  std::vector<ColumnNumber> shape = write.changed;
+  for (ColumnNumber& c : shape) {
+    if (write.values[c].is(ValueKind::absent)) c |= kTakesDefault;
+  }
+  Statement& update = updates_[shape];
   if (!update.prepared()) {
     std::string set;
     int at = keys;
-    for (ColumnNumber c : write.changed) {
-      set += (set.empty() ? "" : ",") + column_name(c) + "=?" + std::to_string(++at);
+    for (ColumnNumber c : shape) {
+      const ColumnNumber column = c & ~kTakesDefault;
+      set += (set.empty() ? "" : ",") + column_name(column) + "=";
+      if (c == column) {
+        set += "?" + std::to_string(++at);
+        continue;
+      }
+      const BaseColumn* base = base_.find(table_.columns[column].name);
+      set += "(" + (base != nullptr ? base->default_sql : "NULL") + ")";
     }
     SYNCLINE_TRY(update.prepare(db_, "UPDATE OR ABORT main." + quote_name(base_.name) + " SET " +
                                          set + " WHERE " + key_match_));
   }
   bind_key(&update, 1, write.key);
-  for (size_t i = 0; i < write.changed.size(); ++i) {
+  int at = keys;
+  for (ColumnNumber c : write.changed) {
+    if (write.values[c].is(ValueKind::absent)) continue;
     Value local;
-    if (!to_local(write.changed[i], write.values[write.changed[i]], &local)) {
-      refuse_value(write.changed[i], outcome);
+    if (!to_local(c, write.values[c], &local)) {
+      refuse_value(c, outcome);
       return {};
     }
-    update.bind(keys + 1 + static_cast<int>(i), local);
+    update.bind(++at, local);
   }
   *statement = &update;
   return {};

@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,8 @@ class PortCheck {
       CHECK(row.values[1].identical(Value::text("uno")));
       CHECK(row.state.seq == 5);
       CHECK(row.state.hlc == 77);
+      CHECK(put(1, std::nullopt, 10, BaseAction::update, {1}).stored);  // back to its default
+      CHECK(item(1).values[1].is(ValueKind::null));
       CHECK(put(1, "uno", 10, BaseAction::erase).stored);
       CHECK_FALSE(item(1).stored);
       CHECK(item(1).has_state);
@@ -418,11 +421,11 @@ class PortCheck {
   }
 
   // Writes an item as version (other, 5) with hlc 77.
-  StoreOutcome put(int64_t id, std::string_view name, int64_t code, BaseAction base,
+  StoreOutcome put(int64_t id, std::optional<std::string_view> name, int64_t code, BaseAction base,
                    std::vector<ColumnNumber> changed = {}, int64_t n = 0, bool held = false) {
     const std::vector<Value> key = {Value::integer(id)};
-    const std::vector<Value> values = {Value::integer(id), Value::text(name), Value::integer(code),
-                                       Value::integer(n)};
+    const std::vector<Value> values = {Value::integer(id), name ? Value::text(*name) : Value(),
+                                       Value::integer(code), Value::integer(n)};
     RowState row;
     row.column_count = 4;
     row.write_all({5, 77, other, base == BaseAction::erase}, values);
