@@ -230,6 +230,27 @@ TEST_CASE("apply: a chunk made for a database that knows more is a gap", "[apply
   CHECK(c.apply(chunk.bytes).message().find(to_hex(a.port.id())) != std::string::npos);
 }
 
+TEST_CASE("apply: a later chunk of an exchange is also held against what is known",
+          "[apply][unit]") {
+  Database a(1), b(2), c(3);
+  for (int64_t id = 0; id < 3; ++id) {
+    a.add_item(id, "item", id);
+  }
+  c.add_item(9, "nine", 9);
+  a.pull(&c);
+  const ExportedChunk first = a.export_for(b.vector(), {}, 1);
+  REQUIRE(b.apply(first.bytes).ok());
+  Database restored = b;  // it stands where b stood, and knows less than b will
+  restored.port.take_identity(site_id(8));
+  b.pull(&c);
+  const ExportedChunk rest = a.export_for(b.vector(), first.resume_hex);  // without row 9
+  CHECK(restored.apply(rest.bytes).code() == StatusCode::gap);
+  CHECK(b.apply(rest.bytes).ok());
+  CHECK(b.has_item(9));
+  restored.pull(&a);
+  CHECK(restored.has_item(9));
+}
+
 TEST_CASE("apply: nothing is known before the last chunk", "[apply][unit]") {
   Database a(1), b(2);
   for (int64_t id = 0; id < 3; ++id)
