@@ -8,7 +8,7 @@ PG_INCLUDE := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --includedir-server 2>/dev/
 PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
-.PHONY: all sqlite pg units install demo test check sim bench asan format clean help
+.PHONY: all sqlite pg units install demo test check sim mutate bench asan format clean help
 .DEFAULT_GOAL := all
 
 all: sqlite pg  ## build both extensions
@@ -49,8 +49,12 @@ check:  ## quick tier, under two minutes
 	@scripts/setup.sh test
 	@tests/run_all.sh --quick
 
-sim: units  ## seeded simulation; SEED=n RUNS=n
-	@$(BUILD)/tests/simulation_test
+sim: units  ## seeded simulation; SEED=n, or SEEDS=n from FIRST=n
+	@SYNCLINE_SEED=$(SEED) SYNCLINE_SEEDS=$(SEEDS) SYNCLINE_FIRST=$(FIRST) \
+	  $(BUILD)/tests/simulation_test
+
+mutate:  ## break each rule of the merge once, to see that a test notices (half an hour)
+	@scripts/mutate.py $(RULES)
 
 bench: all  ## the figures of README "Performance"
 	@bench/run.sh
