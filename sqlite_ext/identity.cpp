@@ -9,42 +9,6 @@ namespace syncline {
 
 namespace {
 
-// Gives versions (from, seq > after) to the site `to`, and restores version order.
-bool relabel(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites, RowState* row) {
-  bool any = false;
-  auto change = [&](Version* v) {
-    if (v->site != from || v->seq <= after) return;
-    v->site = to;
-    any = true;
-  };
-  for (Version& v : row->rest)
-    change(&v);
-  for (CellVersion& c : row->cells)
-    change(&c.version);
-  if (!any) return false;
-  const size_t columns = row->column_count;
-  std::vector<size_t> order(row->rest.size());
-  for (size_t i = 0; i < order.size(); ++i)
-    order[i] = i;
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return compare_versions(row->rest[a], row->rest[b], sites) < 0;
-  });
-  std::vector<Version> rest;
-  std::vector<Value> values;
-  for (size_t i : order) {
-    rest.push_back(row->rest[i]);
-    const auto begin = row->rest_values.begin() + static_cast<std::ptrdiff_t>(i * columns);
-    values.insert(values.end(), begin, begin + static_cast<std::ptrdiff_t>(columns));
-  }
-  row->rest = std::move(rest);
-  row->rest_values = std::move(values);
-  std::sort(row->cells.begin(), row->cells.end(), [&](const CellVersion& a, const CellVersion& b) {
-    if (a.column != b.column) return a.column < b.column;
-    return compare_versions(a.version, b.version, sites) < 0;
-  });
-  return true;
-}
-
 // Rows with own versions after `after` are those the log names there.
 Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteIndex from,
                     SiteIndex to) {
@@ -74,7 +38,7 @@ Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteI
     if (!local.has_state) continue;
     RowState state;
     SYNCLINE_TRY(unpack_row(local.state, access->table().column_count(), &state));
-    if (!relabel(from, after, to, registry.sites, &state)) continue;
+    if (!relabel_versions(from, after, to, registry.sites, &state)) continue;
     std::string packed;
     SYNCLINE_TRY(
         access->write_state(local.key, pack_row(state, access->table(), nullptr, false, &packed)));
