@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/schema_check.h"
 #include "syncline/fold.h"
 
@@ -105,6 +106,26 @@ Status add_columns(const BaseTable& base, TableInfo* table, TableExtra* extra) {
     extra->known_after.push_back(0);
   }
   return {};
+}
+
+// Lists the rows that stay here because their key holds NULL; there are few, and an index finds them.
+Status list_null_keys(sqlite3* db, const BaseTable& base, const TableInfo& table) {
+  if (!base.nullable_key) return {};
+  std::string keys, any_null;
+  for (const std::string& name : base.key) {
+    keys += (keys.empty() ? "" : ",") + quote_name(name);
+    any_null += (any_null.empty() ? "" : " OR ") + quote_name(name) + " IS NULL";
+  }
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "SELECT DISTINCT " + keys + " FROM main." + quote_name(base.name) +
+                                 " WHERE " + any_null + " LIMIT 1000"));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    std::vector<Value> key;
+    for (size_t i = 0; i < base.key.size(); ++i) key.push_back(s.value(static_cast<int>(i)));
+    SYNCLINE_TRY(record_null_key(db, table, RowKey(key), true));
+  }
 }
 
 // Turns a parked table into a present one. Its key must be the same.
@@ -236,6 +257,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   CapturePlan plan;
   SYNCLINE_TRY(plan_capture(db, table, base, &plan));
   SYNCLINE_TRY(make_triggers(db, plan));
+  SYNCLINE_TRY(list_null_keys(db, base, table));
   describe(table, report);
   SYNCLINE_TRY(rank_tables(db, registry));
   for (size_t i = 0; i < registry->tables.size(); ++i) {

@@ -204,6 +204,7 @@ def _(t):
     a.run("CREATE TABLE t(id TEXT PRIMARY KEY, x); INSERT INTO t VALUES(NULL, 1), ('k', 2)")
     said = a.json("SELECT sync_enable('t')")
     assert "NULL" in said["warnings"][0], said
+    assert quarantine(a) == [("constraint", '{"id": null}')]
     b = t.sqlite("b")
     b.run("CREATE TABLE t(id TEXT PRIMARY KEY, x)")
     b.value("SELECT sync_enable('t')")
