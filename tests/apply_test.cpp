@@ -134,6 +134,26 @@ TEST_CASE("apply: a child whose parent is deleted waits until there is one", "[a
   CHECK(b.conflicts().empty());
 }
 
+TEST_CASE("apply: rows that refer to each other in a circle fit together", "[apply][unit]") {
+  const TableRules node{{"node", {{"id", "integer"}, {"up", "integer"}}, {0}},
+                        {},
+                        {{{"up"}, "node", false}},
+                        {},
+                        0,
+                        OnDelete::update_wins};
+  Database a(1, false), b(2, false);
+  a.port.enable(node);
+  b.port.enable(node);
+  const std::vector<Value> one = {integer(1)};
+  a.port.insert("node", std::vector<Value>{integer(1), Value::null()});
+  a.port.insert("node", std::vector<Value>{integer(2), integer(1)});
+  REQUIRE(a.port.update("node", one, {{"up", integer(2)}}));
+  const ApplyReport report = b.pull(&a, 1);  // a row a chunk: each alone has no parent
+  CHECK(b.port.table("node")->base.size() == 2);
+  CHECK(report.quarantined == 0);
+  CHECK(b.conflicts().empty());
+}
+
 TEST_CASE("apply: a merged row that a CHECK refuses is held, others are not", "[apply][unit]") {
   Database a(1), b(2);
   a.add_item(1, "one", 10);
