@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Breaks each rule of the merge once in a copy of the core, to see that a test notices.
 
-The rules are those that the model of the exchange can break (docs/merge_rules.md), then a few of our
-own. A mutation is a piece of source and what replaces it; the copy is built, and the unit tests and
-the simulator run until one fails. A mutation that no test notices is a gap in the tests: exit 1.
+The rules are those of the exchange and of rows (docs/merge_rules.md), then a few of our own. A
+mutation is a piece of source and what replaces it; the copy is built, and the unit tests and the
+simulator run until one fails. A mutation that no test notices is a gap in the tests: exit 1.
 
   scripts/mutate.py                all of them: about half an hour on two cores
   scripts/mutate.py begin relog    those whose name contains one of the words
@@ -110,11 +110,13 @@ MUTATIONS = [
      "if (order != 0) return order < 0 ? -1 : 1;",
      "if (order != 0) return a.site < b.site ? -1 : 1;"),
     ("beside: an insert over a held row supersedes nothing held", "fold.cpp",
-     "    if (!row_.held) {\n      row_.write_all", "    if (table_.number != 0) {\n      row_.write_all"),
+     "    if (!row_.held) {\n      row_.write_all",
+     "    if (!row_.held || !values.empty()) {\n      row_.write_all"),
     ("parked: values without a place in the base table are kept", "row_state.cpp",
      "!table_.columns[column].present) return value;", "column > 1000000) return value;"),
     ("default: a column without a value goes back to its default", "apply_rows.cpp",
-     "value.is(ValueKind::absent) ? newly_shown(table, *work, c)", "value.is(ValueKind::absent) ? false"),
+     "value.is(ValueKind::absent) ? newly_shown(table, *work, c)",
+     "value.is(ValueKind::absent) ? false"),
     ("foreign keys: no dangling row is stored", "apply_held.cpp",
      "SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));",
      "if (written.size() > 99) SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));"),
