@@ -1,5 +1,6 @@
-// Applying chunks: what is refused, what is kept out by constraints and let in again, what is
-// parked, and that a failure at any call of the host changes nothing.
+// Applying chunks (apply.cpp, apply_rows.cpp, apply_held.cpp): what is refused, what is kept out by
+// constraints and let in again, what is parked, and that a failure at any call of the host changes
+// nothing.
 #include <algorithm>
 
 #include "support/two_sites.hpp"
