@@ -1,4 +1,5 @@
-// Exporting: what travels and what does not, in which pieces, and when a token still counts.
+// Exporting (exporter.cpp, token.cpp, json_options.cpp): what travels and what does not, in which
+// pieces, when a token still counts, and what options may say.
 #include <algorithm>
 
 #include "support/two_sites.hpp"

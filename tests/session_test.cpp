@@ -1,5 +1,5 @@
-// Sessions between two databases in memory: both directions, breaking off and going on, and what
-// is refused before anything moves.
+// Sessions between two databases in memory (session.cpp, and the names of status.cpp): both
+// directions, breaking off and going on, and what is refused before anything moves.
 #include <algorithm>
 
 #include "support/two_sites.hpp"
@@ -169,4 +169,13 @@ TEST_CASE("session: its report is JSON", "[session][unit]") {
   const std::string json = report_to_json(report, 1.26);
   CHECK(json.find("\"pulled\":{\"rows\":3,\"bytes\":400,\"chunks\":1}") != std::string::npos);
   CHECK(json.find("\"duration_ms\":1.3") != std::string::npos);
+}
+
+TEST_CASE("status: every code has a name of its own", "[status][unit]") {
+  std::set<std::string_view> names;
+  for (int code = 0; code <= static_cast<int>(StatusCode::internal); ++code) {
+    names.insert(status_code_name(static_cast<StatusCode>(code)));
+  }
+  CHECK(names.size() == static_cast<size_t>(StatusCode::internal) + 1);
+  CHECK(status_code_name(StatusCode::gap) == "gap");
 }
