@@ -102,6 +102,9 @@ class Session {
     for (const auto& [site, token] : receiver.unfinished) {
       if (site == sender_site) resume = token;
     }
+    // An exchange that broke off earlier ends with what the sender knew when it began: what it
+    // wrote since, behind the place where it went on, takes another one.
+    bool resumed = !resume.empty();
     bool restarted = false;
     for (;;) {
       ExportedChunk chunk;
@@ -110,10 +113,10 @@ class Session {
       const Status status = to->consume(chunk.bytes, &applied_now);
       if (status.code() == StatusCode::gap && !restarted) {  // the other side has moved on
         restarted = true;
+        resumed = false;
         resume.clear();
-        Hello now;  // it may know less than it said: a new identity gives up dots
-        SYNCLINE_TRY(to->hello(&now));
-        vector = now.vector;
+        // It may know less than it said: a new identity gives up dots.
+        SYNCLINE_TRY(ask_vector(to, &vector));
         continue;
       }
       if (!status.ok()) return status;
@@ -124,9 +127,20 @@ class Session {
       report_.conflicts += applied_now.conflicts;
       report_.quarantined += applied_now.quarantined;
       if (progress_) SYNCLINE_TRY(progress_(report_));
-      if (chunk.last) return {};
       resume = applied_now.resume;  // the receiver knows where it stands
+      if (!chunk.last) continue;
+      if (!resumed) return {};
+      resumed = false;
+      resume.clear();
+      SYNCLINE_TRY(ask_vector(to, &vector));
     }
+  }
+
+  static Status ask_vector(Endpoint* endpoint, std::string* vector) {
+    Hello now;
+    SYNCLINE_TRY(endpoint->hello(&now));
+    *vector = now.vector;
+    return {};
   }
 
   // What the peer has now: what it said, and after a complete push all that we had before it.
