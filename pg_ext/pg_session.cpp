@@ -140,6 +140,8 @@ SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes 
     nlohmann::ordered_json out = {{"peer", std::string(view(name))}};
     if (report.data != nullptr) {
       out.update(nlohmann::ordered_json::parse(view(report), nullptr, false));
+    } else if (sqlstate.data == nullptr) {
+      out["skipped"] = std::string(view(error));
     } else {
       out["error"] = std::string(view(error));
       const StatusCode code = code_of_sqlstate(view(sqlstate));

@@ -199,10 +199,14 @@ sl_settle_held(const char *function_name)
 Datum
 sl_sync_apply(PG_FUNCTION_ARGS)
 {
-	bytea	   *chunk = PG_GETARG_BYTEA_PP(0);
-	SlApply		apply = {{VARDATA_ANY(chunk), VARSIZE_ANY_EXHDR(chunk)},
-	text_of_jsonb(PG_GETARG_JSONB_P(1)), {NULL, 0}};
+	bytea	   *chunk;
+	SlApply		apply = {0};
 
+	sl_need_argument(fcinfo, 0, "sync_apply needs a chunk, not NULL",
+					 "Give it the column changes of sync_changes_since.");
+	chunk = PG_GETARG_BYTEA_PP(0);
+	apply.chunk = (SlBytes) {VARDATA_ANY(chunk), VARSIZE_ANY_EXHDR(chunk)};
+	apply.options = text_of_jsonb(DatumGetJsonbP(sl_options_argument(fcinfo, 1)));
 	sl_leaf_apply(&apply);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(unconstify(char *, apply.report.data)));
 }
@@ -256,9 +260,12 @@ sl_leaf_put_change(void *argument)
 Datum
 sl_sync_inspect(PG_FUNCTION_ARGS)
 {
-	bytea	   *chunk = PG_GETARG_BYTEA_PP(0);
+	bytea	   *chunk;
 	SlStatus	status;
 
+	sl_need_argument(fcinfo, 0, "sync_inspect needs a chunk, not NULL",
+					 "Give it the column changes of sync_changes_since.");
+	chunk = PG_GETARG_BYTEA_PP(0);
 	InitMaterializedSRF(fcinfo, 0);
 	slb_inspect((SlBytes) {VARDATA_ANY(chunk), VARSIZE_ANY_EXHDR(chunk)}, fcinfo->resultinfo,
 				&status);

@@ -35,12 +35,27 @@ close_conflict(const SlConflict *conflict)
 			lengthof(types), types, values, nulls);
 }
 
+static bool
+is_held(SlBytes kind)
+{
+	static const char *const kinds[] = {"unique", "foreign_key", "constraint"};
+
+	for (int i = 0; i < lengthof(kinds); i++)
+	{
+		if (kind.size == strlen(kinds[i]) && memcmp(kind.data, kinds[i], kind.size) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 open_conflict(const SlConflict *conflict)
 {
 	static const Oid types[] = {TEXTOID, INT4OID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID};
 	bool		local = conflict->winner_is_local;
+	/* of a held row nothing is shown, so it has no winner */
+	SlBytes		winner = is_held(conflict->kind) ? (SlBytes) {NULL, 0} : conflict->winner_json;
 	char		nulls[lengthof(types) + 1] = {0};
 	const Datum values[] = {
 		text_datum(conflict->id, &nulls[0]),
@@ -52,7 +67,7 @@ open_conflict(const SlConflict *conflict)
 		text_datum(conflict->kind, &nulls[6]),
 		optional_text(local ? conflict->winner_json : conflict->loser_json, &nulls[7]),
 		optional_text(local ? conflict->loser_json : conflict->winner_json, &nulls[8]),
-		optional_text(conflict->winner_json, &nulls[9]),
+		optional_text(winner, &nulls[9]),
 		optional_text(local ? conflict->winner_site : conflict->loser_site, &nulls[10]),
 		optional_text(local ? conflict->loser_site : conflict->winner_site, &nulls[11]),
 		Int64GetDatum(local ? conflict->winner_ms : conflict->loser_ms),
@@ -68,10 +83,13 @@ open_conflict(const SlConflict *conflict)
 			" $15, clock_timestamp())"
 			" ON CONFLICT (id) DO UPDATE SET status = 'open', kind = excluded.kind,"
 			" local = excluded.local, remote = excluded.remote, winner = excluded.winner,"
-			" note = excluded.note, resolved_at = NULL, resolved_by = NULL"
-			" WHERE c.status <> 'open' OR c.kind IS DISTINCT FROM excluded.kind"
-			" OR c.winner IS DISTINCT FROM excluded.winner"
-			" OR c.note IS DISTINCT FROM excluded.note",
+			" local_site = excluded.local_site, remote_site = excluded.remote_site,"
+			" local_at = excluded.local_at, remote_at = excluded.remote_at, note = excluded.note,"
+			" detected_at = CASE c.status WHEN 'open' THEN c.detected_at"
+			" ELSE excluded.detected_at END, resolved_at = NULL, resolved_by = NULL"
+			" WHERE (c.status, c.kind, c.local, c.remote, c.winner, c.note) IS DISTINCT FROM"
+			" ('open', excluded.kind, excluded.local, excluded.remote, excluded.winner,"
+			" excluded.note)",
 			lengthof(types), types, values, nulls);
 }
 

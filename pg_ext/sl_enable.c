@@ -419,8 +419,8 @@ store_waiting_rows(uint32 number)
 Datum
 sl_sync_enable(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const char *on_delete = read_options(PG_GETARG_JSONB_P(1));
+	char	   *name;
+	const char *on_delete = read_options(DatumGetJsonbP(sl_options_argument(fcinfo, 1)));
 	MemoryContext context = CurrentMemoryContext;
 	Relation	relation;
 	SlTable    *table;
@@ -431,6 +431,8 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	char	   *qualified;
 	Datum		result;
 
+	sl_need_argument(fcinfo, 0, "the name of the table to track is missing or NULL", NULL);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	/* say what is wrong with the table before anything is locked or written */
 	relation = open_owned(name, AccessShareLock);
 	sl_refuse_untrackable(relation);
@@ -493,13 +495,15 @@ not_tracked(const char *name)
 Datum
 sl_sync_disable(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name;
 	Relation	relation;
 	SlTable    *table;
 	uint32		number;
 	char	   *qualified;
 	StringInfoData json;
 
+	sl_need_argument(fcinfo, 0, "the name of the table is missing or NULL", NULL);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	relation = open_owned(name, AccessShareLock);
 	table = sl_table_by_relid(RelationGetRelid(relation));
 	if (table == NULL)
@@ -516,7 +520,7 @@ sl_sync_disable(PG_FUNCTION_ARGS)
 	initStringInfo(&json);
 	appendStringInfoString(&json, "{\"table\": ");
 	escape_json(&json, RelationGetRelationName(relation));
-	appendStringInfoString(&json, "}");
+	appendStringInfoString(&json, ", \"tracked\": false}");
 	relation_close(relation, NoLock);
 	SPI_connect();
 	sl_exec_ddl(psprintf("DROP TRIGGER IF EXISTS %s ON %s; DROP TRIGGER IF EXISTS %s ON %s",

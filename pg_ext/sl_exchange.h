@@ -300,6 +300,11 @@ void slb_check_session_options(SlBytes options, SlStatus *status);
 #else
 
 /*
+ * sl_apply.c: folds and, where a local write may have made room for rows that constraints keep out,
+ * tries those again. Before a session: two sites that have exchanged everything hold the same rows.
+ */
+extern void sl_settle_held(const char *function_name);
+/*
  * sl_export.c: the next chunk, an operation of its own. *chunk and *next live until the next call.
  * Raises.
  */

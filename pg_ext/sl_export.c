@@ -101,6 +101,8 @@ sl_sync_changes_since(PG_FUNCTION_ARGS)
 		MemoryContext old;
 		TupleDesc	desc;
 
+		sl_need_argument(fcinfo, 0, "sync_changes_since needs the receiver's vector",
+						 "For example: SELECT * FROM sync_changes_since('{}').");
 		call = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
 		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -108,7 +110,8 @@ sl_sync_changes_since(PG_FUNCTION_ARGS)
 		call->tuple_desc = BlessTupleDesc(desc);
 		export = palloc0(sizeof(Export));
 		export->vector = jsonb_bytes(PG_GETARG_JSONB_P(0), call->multi_call_memory_ctx);
-		export->options = jsonb_bytes(PG_GETARG_JSONB_P(1), call->multi_call_memory_ctx);
+		export->options = jsonb_bytes(DatumGetJsonbP(sl_options_argument(fcinfo, 1)),
+									  call->multi_call_memory_ctx);
 		call->user_fctx = export;
 		MemoryContextSwitchTo(old);
 	}

@@ -202,6 +202,14 @@ extern void sl_refuse_untrackable(Relation relation);
 /* The nearest of the names that a query gives; NULL: none is near. */
 extern char *sl_nearest_name(const char *name, const char *sql);
 
+/* ---- sl_argument.c --------------------------------------------------------------------------- */
+
+/* Raises `message` (and `hint`, if any) if the argument is NULL. */
+extern void sl_need_argument(FunctionCallInfo fcinfo, int number, const char *message,
+							 const char *hint);
+/* An argument of type jsonb; {} if it is NULL. */
+extern Datum sl_options_argument(FunctionCallInfo fcinfo, int number);
+
 /* ---- sl_enable.c ----------------------------------------------------------------------------- */
 
 #define SL_CAPTURE_TRIGGER "syncline_capture"

@@ -223,12 +223,12 @@ sync_with_all(const char *options)
 		SlBytes		entry;
 
 		if (peer->resting)
-			error.message = psprintf("skipped, the last five attempts failed: %s",
+			error.message = psprintf("the last five attempts failed: %s",
 									 peer->last_error == NULL ? "" : peer->last_error);
 		else
 			report = run_session(peer, options, &error);
 		entry = slb_peer_report(text_bytes(peer->name), text_bytes(report),
-								text_bytes(report != NULL ? "" :
+								text_bytes(report != NULL || peer->resting ? NULL :
 										   unpack_sql_state(error.sqlerrcode)),
 								text_bytes(error.message));
 		appendStringInfoString(&json, json.len == 0 ? "{\"peers\": [" : ", ");

@@ -49,6 +49,7 @@ sl_url_shown(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(masked(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
 }
 
+/* {"peer": name, "url": url}; without a url {"peer": name, "removed": true}. */
 static Datum
 peer_json(const char *name, const char *url)
 {
@@ -57,10 +58,19 @@ peer_json(const char *name, const char *url)
 	JsonbValue *result;
 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	for (int i = 0; i < (url == NULL ? 2 : 4); i++)
+	if (url == NULL)
+		texts[2] = "removed";
+	for (int i = 0; i < lengthof(texts); i++)
 	{
 		JsonbValue	value;
 
+		if (texts[i] == NULL)
+		{
+			value.type = jbvBool;
+			value.val.boolean = true;
+			(void) pushJsonbValue(&state, WJB_VALUE, &value);
+			continue;
+		}
 		value.type = jbvString;
 		value.val.string.val = unconstify(char *, texts[i]);
 		value.val.string.len = strlen(texts[i]);
@@ -73,16 +83,20 @@ peer_json(const char *name, const char *url)
 Datum
 sl_sync_add_peer(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *url = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Jsonb	   *options = PG_GETARG_JSONB_P(2);
+	char	   *name;
+	char	   *url;
+	Jsonb	   *options = DatumGetJsonbP(sl_options_argument(fcinfo, 2));
 	static const Oid types[] = {TEXTOID, TEXTOID, JSONBOID};
 	const Datum values[] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), JsonbPGetDatum(options)};
 	SlStatus	status;
 
+	sl_need_argument(fcinfo, 0, "the peer's name is missing or NULL", NULL);
+	sl_need_argument(fcinfo, 1, "the peer's URL is missing or NULL", NULL);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	url = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	if (name[0] == '\0')
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a peer needs a name")));
+						errmsg("the peer's name is missing or NULL")));
 	if (slb_is_postgres_url(text_bytes(name)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the name of a peer cannot be a URL"),
@@ -122,11 +136,13 @@ unknown_peer(const char *name)
 Datum
 sl_sync_remove_peer(PG_FUNCTION_ARGS)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *name;
 	static const Oid types[] = {TEXTOID};
 	const Datum values[] = {PG_GETARG_DATUM(0)};
 	MemoryContext context = CurrentMemoryContext;
 
+	sl_need_argument(fcinfo, 0, "the peer's name is missing or NULL", NULL);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
 	if (sl_exec("DELETE FROM syncline.peer WHERE name = $1", 1, types, values, NULL) != 1)
 		unknown_peer(name);

@@ -64,7 +64,10 @@ typedef struct SlSession
 /* Runs a session with a PostgreSQL peer. Outside of any transaction. */
 void slb_session(SlSession *session, SlStatus *status);
 
-/* {"peer": name, ...report}, or with an error {"peer": name, "error": error, "code": sqlstate}. */
+/*
+ * {"peer": name, ...report}; with an error {"peer": name, "error": error, "code": name of sqlstate},
+ * or {"peer": name, "skipped": error} without an sqlstate.
+ */
 SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes error);
 
 #ifdef __cplusplus

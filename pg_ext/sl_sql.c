@@ -13,9 +13,11 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "sl_exchange.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+PG_FUNCTION_INFO_V1(sl_sync_version);
 PG_FUNCTION_INFO_V1(sl_sync_site_id);
 PG_FUNCTION_INFO_V1(sl_sync_site_name);
 PG_FUNCTION_INFO_V1(sl_sync_version_vector);
@@ -51,6 +53,12 @@ site_text(const char *sql)
 	result = result_text(context);
 	SPI_finish();
 	return result;
+}
+
+Datum
+sl_sync_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(SYNCLINE_VERSION));
 }
 
 #define READ_SITE_ID "SELECT encode(id, 'hex') FROM syncline.self JOIN syncline.site ON n = site"
@@ -112,6 +120,7 @@ sl_sync_hello(PG_FUNCTION_ARGS)
 	char	   *engine = psprintf("postgresql %s", PG_VERSION);
 	Datum		result;
 
+	sl_settle_held("sync_hello");
 	sl_merge_begin("sync_hello");
 	sl_fold(true);
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
@@ -136,23 +145,25 @@ sl_tables(PG_FUNCTION_ARGS)
 	if (!RecoveryInProgress())
 		sl_log_flush();
 	SPI_connect();
-	count = sl_exec("SELECT name, (SELECT string_agg(name, ', ' ORDER BY key_position)"
+	count = sl_exec("SELECT name, (SELECT jsonb_agg(name ORDER BY key_position)"
 					"   FROM syncline.col WHERE tbl = t.number AND key_position IS NOT NULL),"
-					" (SELECT count(*)::int4 FROM syncline.col WHERE tbl = t.number AND present),"
-					" tracked_since, NULL::int8,"
+					" (SELECT jsonb_agg(name ORDER BY number) FROM syncline.col c"
+					"   WHERE tbl = t.number AND (c.present OR NOT t.present) AND NOT c.dropped),"
+					" CASE WHEN present THEN tracked_since END, NULL::int8,"
 					" (SELECT count(*) FROM syncline.log l WHERE l.tbl = t.number),"
 					" pg_total_relation_size(format('syncline.state_%s', number)::regclass),"
+					" CASE WHEN present THEN 'tracked' ELSE 'parked' END,"
 					" CASE WHEN NOT present"
-					"  THEN 'parked: only peers have it; create the table and sync_enable it' END,"
+					"  THEN 'only peers have it: create the table and sync_enable it' END,"
 					" number FROM syncline.tbl t ORDER BY name", 0, NULL, NULL, NULL);
 	list = SPI_tuptable;
 	for (uint64 i = 0; i < count; i++)
 	{
-		Datum		values[9];
-		bool		nulls[9];
+		Datum		values[10];
+		bool		nulls[10];
 
 		heap_deform_tuple(list->vals[i], list->tupdesc, values, nulls);
-		sl_exec(psprintf("SELECT count(*) FROM syncline.state_%d", DatumGetInt32(values[8])),
+		sl_exec(psprintf("SELECT count(*) FROM syncline.state_%d", DatumGetInt32(values[9])),
 				0, NULL, NULL, NULL);
 		values[4] = Int64GetDatum(sl_result_int64(0, 1));
 		nulls[4] = false;

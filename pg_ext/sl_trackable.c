@@ -14,7 +14,7 @@
 #define REFUSE(reason, suggestion) \
 	ereport(ERROR, \
 			(errcode(ERRCODE_WRONG_OBJECT_TYPE), \
-			 errmsg("table \"%s\" cannot be synchronised: %s", name, reason), \
+			 errmsg("table \"%s\" cannot be tracked: %s", name, reason), \
 			 errhint(suggestion)))
 
 /* ---- finding a table ------------------------------------------------------------------------- */
@@ -108,7 +108,7 @@ refuse_kind(Relation relation, const char *name)
 			REFUSE("it is not a table", "Name an ordinary table.");
 	}
 	if (relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		REFUSE("it is temporary", "Only tables that outlive the session can be synchronised.");
+		REFUSE("it is temporary", "Only tables that outlive the session can be tracked.");
 	if (relation->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
 		REFUSE("it is unlogged: a crash would empty it, but not its peers",
 			   "ALTER TABLE ... SET LOGGED first.");

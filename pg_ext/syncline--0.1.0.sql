@@ -184,11 +184,15 @@ CREATE FUNCTION syncline.on_rewrite() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'sl_on_rewrite';
 
 -- Tracking --------------------------------------------------------------------------------------
+--
+-- What takes an argument is not STRICT: NULL in the wrong place is an error, not a silent NULL.
 
+CREATE FUNCTION sync_version() RETURNS text
+  LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'sl_sync_version';
 CREATE FUNCTION sync_enable(table_name text, options jsonb DEFAULT '{}') RETURNS jsonb
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_enable';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_enable';
 CREATE FUNCTION sync_disable(table_name text) RETURNS jsonb
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_disable';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_disable';
 CREATE FUNCTION sync_site_id() RETURNS text
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_site_id';
 CREATE FUNCTION sync_site_name(name text DEFAULT NULL) RETURNS text
@@ -200,23 +204,23 @@ CREATE FUNCTION sync_new_identity() RETURNS text
 CREATE FUNCTION sync_hello() RETURNS jsonb
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_hello';
 
-CREATE FUNCTION syncline.tables(OUT table_name text, OUT primary_key text, OUT columns int4,
-    OUT tracked_since timestamptz, OUT state_rows int8, OUT log_rows int8, OUT metadata_bytes int8,
-    OUT note text) RETURNS SETOF record
+CREATE FUNCTION syncline.tables(OUT table_name text, OUT primary_key jsonb, OUT columns jsonb,
+    OUT tracked_since timestamptz, OUT rows_with_state int8, OUT log_length int8,
+    OUT metadata_bytes int8, OUT status text, OUT note text) RETURNS SETOF record
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_tables';
 CREATE VIEW sync_tables AS SELECT * FROM syncline.tables();
 
 -- Exchange --------------------------------------------------------------------------------------
 
-CREATE FUNCTION sync_changes_since(vector jsonb DEFAULT '{}', options jsonb DEFAULT '{}',
+CREATE FUNCTION sync_changes_since(vector jsonb, options jsonb DEFAULT '{}',
     OUT chunk int4, OUT changes bytea, OUT row_count int4, OUT last bool) RETURNS SETOF record
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_changes_since';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_changes_since';
 CREATE FUNCTION sync_apply(changes bytea, options jsonb DEFAULT '{}') RETURNS jsonb
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_apply';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_apply';
 CREATE FUNCTION sync_inspect(changes bytea, OUT table_name text, OUT pk jsonb,
     OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8, OUT hlc int8,
     OUT changed_at timestamptz) RETURNS SETOF record
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_inspect';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_inspect';
 CREATE FUNCTION syncline.changes(OUT table_name text, OUT pk jsonb,
     OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8, OUT hlc int8,
     OUT changed_at timestamptz) RETURNS SETOF record
@@ -228,15 +232,19 @@ CREATE VIEW sync_changes AS SELECT * FROM syncline.changes();
 CREATE FUNCTION sync_now(peer text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_now';
 CREATE FUNCTION sync_add_peer(name text, url text, options jsonb DEFAULT '{}') RETURNS jsonb
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_add_peer';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_add_peer';
 CREATE FUNCTION sync_remove_peer(name text) RETURNS jsonb
-  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_remove_peer';
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_remove_peer';
 -- The URL without its password.
 CREATE FUNCTION syncline.url_shown(url text) RETURNS text
   LANGUAGE c STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'sl_url_shown';
 CREATE VIEW sync_peers AS
   SELECT name, syncline.url_shown(url) AS url, site, site_name, vector, last_attempt, last_success,
-         last_error, failures, clock_ahead_ms
+         last_error, failures,
+         CASE WHEN failures < 5 THEN 'closed'
+              WHEN last_attempt > clock_timestamp() - interval '1 minute' THEN 'open'
+              ELSE 'half_open' END AS breaker,
+         clock_ahead_ms
   FROM syncline.peer;
 
 -- Conflicts -------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ CREATE EXTENSION syncline;
 CREATE TABLE task (id text PRIMARY KEY, title text, status int, priority float8);
 INSERT INTO task VALUES ('old', 'was here before', 1, 0.5);
 SELECT sync_enable('task');
-SELECT table_name, primary_key, columns, state_rows, log_rows, note FROM sync_tables;
+SELECT table_name, primary_key, columns, rows_with_state, log_length, status, note FROM sync_tables;
 
 -- op 0 insert, 1 update, 2 delete; mask: columns by number
 INSERT INTO task VALUES ('a', 'first', 1, 1), ('b', NULL, NULL, NULL);

@@ -214,8 +214,8 @@ class InspectSource : public LineSource {
  public:
   Status open(Arguments arguments) {
     if (!arguments[0].given) {
-      return {StatusCode::invalid_argument, "sync_inspect needs a chunk",
-              "for example: SELECT * FROM sync_inspect(readfile('changes.bin'))"};
+      return {StatusCode::invalid_argument, "sync_inspect needs a chunk, not NULL",
+              "give it the column changes of sync_changes_since"};
     }
     bytes_ = std::move(arguments[0].bytes);
     return ChunkReader::open(bytes_, &sites_, &reader_);

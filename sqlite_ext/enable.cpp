@@ -22,7 +22,7 @@ std::string near(std::string_view name, const std::vector<std::string>& names) {
 }
 
 Status refuse(const std::string& table, const std::string& why, const std::string& hint) {
-  return {StatusCode::refused, "\"" + table + "\" cannot be tracked: " + why, hint};
+  return {StatusCode::refused, "table \"" + table + "\" cannot be tracked: " + why, hint};
 }
 
 // Finds the table, or says why it cannot be tracked.
@@ -31,7 +31,7 @@ Status find_trackable(sqlite3* db, std::string_view name, BaseTable* base) {
   if (!base->exists) {
     std::vector<std::string> names;
     SYNCLINE_TRY(table_names(db, &names));
-    return {StatusCode::invalid_argument, "there is no table \"" + std::string(name) + "\"",
+    return {StatusCode::invalid_argument, "table \"" + std::string(name) + "\" does not exist",
             near(name, names)};
   }
   if (base->type != "table") {
@@ -183,14 +183,14 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
   for (const auto& [key, value] : parsed.items()) {
     if (key != "on_delete") {
       return {StatusCode::invalid_argument, "sync_enable has no option \"" + key + "\"",
-              near(key, {"on_delete"})};
+              "known options: \"on_delete\""};
     }
     const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
     const std::vector<std::string> names = {"update_wins", "delete_wins", "last_writer"};
     const auto at = std::find(names.begin(), names.end(), name);
     if (at == names.end()) {
       return {StatusCode::invalid_argument, "on_delete cannot be \"" + name + "\"",
-              near(name, names)};
+              "one of \"update_wins\", \"delete_wins\", \"last_writer\""};
     }
     out->on_delete = static_cast<OnDelete>(at - names.begin());
   }

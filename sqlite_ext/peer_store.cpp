@@ -17,14 +17,14 @@ Status load_peers(sqlite3* db, std::vector<Peer>* out) {
   out->clear();
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
-                         "SELECT name,url,options,site,vector,last_success,last_error,"
-                         "last_attempt,failures,julianday('now')-julianday(last_attempt)>"
-                         "60/86400.0 FROM main.sync_peer ORDER BY name"));
+                         "SELECT name,url,options,site,site_name,vector,clock_ahead_ms,"
+                         "last_success,last_error,last_attempt,failures,julianday('now')-"
+                         "julianday(last_attempt)>60/86400.0 FROM main.sync_peer ORDER BY name"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
-    Peer peer{s.text(0), s.text(1), s.text(2), s.text(3),    s.text(4),
-              s.text(5), s.text(6), s.text(7), s.integer(8), s.integer(9) != 0};
+    Peer peer{s.text(0),    s.text(1), s.text(2), s.text(3), s.text(4),     s.text(5),
+              s.integer(6), s.text(7), s.text(8), s.text(9), s.integer(10), s.integer(11) != 0};
     out->push_back(std::move(peer));
   }
 }
@@ -60,7 +60,8 @@ Status note_session(sqlite3* db, const Peer& peer, const std::string& error) {
   {
     Statement s;
     SYNCLINE_TRY(s.prepare(
-        db, error.empty() ? "UPDATE main.sync_peer SET site=?2,vector=?3,last_success=" + now +
+        db, error.empty() ? "UPDATE main.sync_peer SET site=?2,vector=?3,site_name=?5,"
+                            "clock_ahead_ms=?6,last_success=" + now +
                                 ",last_attempt=" + now + ",last_error=NULL,failures=0 WHERE name=?1"
                           : "UPDATE main.sync_peer SET last_error=?4,last_attempt=" + now +
                                 ",failures=failures+1 WHERE name=?1"));
@@ -68,6 +69,8 @@ Status note_session(sqlite3* db, const Peer& peer, const std::string& error) {
     if (error.empty()) {
       s.bind(2, std::string_view(peer.site));
       s.bind(3, std::string_view(peer.vector));
+      s.bind(5, std::string_view(peer.site_name));
+      s.bind(6, peer.clock_ahead_ms);
     } else {
       s.bind(4, std::string_view(error));
     }

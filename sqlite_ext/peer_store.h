@@ -10,7 +10,9 @@ namespace syncline {
 
 struct Peer {
   std::string name, url, options;
-  std::string site, vector;  // as of the last success: who it is, what it has seen
+  // As of the last success: who it is, what it has seen, how far its clock is ahead of ours.
+  std::string site, site_name, vector;
+  int64_t clock_ahead_ms = 0;
   std::string last_success, last_error, last_attempt;
   int64_t failures = 0;  // since the last success
   bool rested = false;   // the last attempt is a minute ago

@@ -41,8 +41,8 @@ CREATE TABLE main.sync_conflict(id TEXT PRIMARY KEY, t INTEGER NOT NULL, key BLO
   resolved_by TEXT, note TEXT) WITHOUT ROWID;
 CREATE INDEX main.sync_conflict_row ON sync_conflict(t,key);
 CREATE TABLE main.sync_peer(name TEXT PRIMARY KEY, url TEXT NOT NULL, options TEXT, site TEXT,
-  vector TEXT, last_success TEXT, last_error TEXT, last_attempt TEXT,
-  failures INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+  site_name TEXT, vector TEXT, last_success TEXT, last_error TEXT, last_attempt TEXT,
+  failures INTEGER NOT NULL DEFAULT 0, clock_ahead_ms INTEGER) WITHOUT ROWID;
 )";
 
 Result<SiteId> site_id_of(std::string_view bytes) {

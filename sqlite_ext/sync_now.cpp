@@ -81,7 +81,9 @@ Status sync_with_peer(sqlite3* db, Peer* peer, const SessionOptions& options,
                       SessionReport* report) {
   const Status done = sync_with(db, peer->url, options, report);
   peer->site = report->peer_site;
+  peer->site_name = report->peer_name;
   peer->vector = report->peer_vector;
+  peer->clock_ahead_ms = report->peer_clock_ahead_ms;
   const Status noted = note_session(db, *peer, done.message());
   return done.ok() ? noted : done;
 }
@@ -98,6 +100,8 @@ Status session_options(const std::string& stored, const std::string& given, Sess
 }
 
 Status sync_with_all(Call* call, std::vector<Peer>* peers) {
+  SessionOptions given;  // what is wrong with the call is wrong with it for every peer
+  SYNCLINE_TRY(session_options_from_json(call->bytes(1), &given));
   if (peers->empty()) {
     return {StatusCode::refused,
             "sync_now() synchronises with all stored peers, and there are none",
@@ -111,7 +115,7 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
       continue;
     }
     SessionOptions options;
-    SYNCLINE_TRY(session_options(peer.options, "", &options));
+    SYNCLINE_TRY(session_options(peer.options, call->bytes(1), &options));
     SessionReport report;
     const auto begin = std::chrono::steady_clock::now();
     const Status done = sync_with_peer(call->db(), &peer, options, &report);

@@ -47,22 +47,26 @@ class TablesSource : public RowSource {
         give_names(context, table, false);
         break;
       case 3:
-        give_text(context, status(table, extra));
-        break;
-      case 4:
         if (!extra.enabled_at.empty()) give_text(context, extra.enabled_at);
         break;
-      case 5:
+      case 4:
         give_count(context, "SELECT count(*) FROM main.sync_state_" + number);
         break;
-      case 6:
+      case 5:
         give_count(context, "SELECT count(*) FROM main.sync_log WHERE t=" + number);
         break;
-      case 7:
+      case 6:
         give_count(context, metadata_bytes(table));
         break;
+      case 7:
+        give_text(context, status(table, extra));
+        break;
       case 8:
-        if (!extra.suspect.empty()) give_text(context, extra.suspect);
+        if (!extra.suspect.empty()) {
+          give_text(context, extra.suspect);
+        } else if (!table.present) {
+          give_text(context, "only peers have it: create the table and sync_enable it");
+        }
         break;
       default:
         break;
@@ -96,7 +100,7 @@ class TablesSource : public RowSource {
         names.push_back(table.columns[c].name);
     } else {
       for (const ColumnInfo& column : table.columns) {
-        if (!column.dropped) names.push_back(column.name);
+        if (!column.dropped && (column.present || !table.present)) names.push_back(column.name);
       }
     }
     give_text(context, names.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -147,6 +151,8 @@ Status open_conflicts(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
 
 class PeersSource : public RowSource {
  public:
+  static constexpr int kFailures = 8, kClockAhead = 10;
+
   Status open(sqlite3* db) { return load_peers(db, &peers_); }
   Status next(bool* row) override {
     *row = ++at_ < peers_.size();
@@ -154,19 +160,16 @@ class PeersSource : public RowSource {
   }
   void column(int column, sqlite3_context* context) override {
     const Peer& peer = peers_[at_];
-    const std::string texts[] = {peer.name,
-                                 mask_password(peer.url),
-                                 peer.last_success,
-                                 peer.last_error,
-                                 "",
-                                 breaker_state(peer),
-                                 peer.site,
-                                 peer.vector,
-                                 peer.last_attempt};
-    if (column == 4) {
+    if (column == kFailures) {
       sqlite3_result_int64(context, peer.failures);
-    } else if (!texts[column].empty()) {
-      give_text(context, texts[column]);
+    } else if (column == kClockAhead) {
+      if (!peer.site.empty()) sqlite3_result_int64(context, peer.clock_ahead_ms);
+    } else {
+      const std::string texts[] = {peer.name,         mask_password(peer.url), peer.site,
+                                   peer.site_name,    peer.vector,             peer.last_attempt,
+                                   peer.last_success, peer.last_error,         "",
+                                   breaker_state(peer)};
+      if (!texts[column].empty()) give_text(context, texts[column]);
     }
   }
 
@@ -188,13 +191,14 @@ Status open_peers(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
 
 const TableFunction kViews[] = {
     {"sync_tables",
-     "table_name, primary_key, columns, status, tracked_since, rows_with_state, log_length, "
-     "metadata_bytes, note",
+     "table_name, primary_key, columns, tracked_since, rows_with_state, log_length, "
+     "metadata_bytes, status, note",
      "", 9, 0, open_tables},
     {"sync_conflicts", kConflictColumns, "", 21, 0, open_conflicts},
     {"sync_peers",
-     "name, url, last_success, last_error, failures, breaker, site, vector, last_attempt", "", 9, 0,
-     open_peers},
+     "name, url, site, site_name, vector, last_attempt, last_success, last_error, failures, "
+     "breaker, clock_ahead_ms",
+     "", 11, 0, open_peers},
 };
 
 }  // namespace
