@@ -3,9 +3,9 @@
  *
  * Rows go straight to the table and its indexes, as COPY does it: no user trigger, no capture, no
  * rule, no foreign key action. So that a constraint never ends a batch, each is asked before the
- * write: NOT NULL and CHECK here, unique and exclusion constraints in sl_unique.c. The primary key itself is not asked where fetching has
- * told that the row is not there: if the insert finds one all the same, another transaction made it
- * meanwhile, and the whole apply is run again.
+ * write: NOT NULL and CHECK here, unique and exclusion constraints in sl_unique.c. The primary key
+ * itself is not asked where fetching has told that the row is not there: if the insert finds one
+ * all the same, another transaction made it meanwhile, and the whole apply is run again.
  *
  * What still raises (an index entry too long, a CHECK that divides by zero) is caught by the caller
  * in a subtransaction, which then leaves out the row at which it happened.
@@ -236,7 +236,8 @@ convert(SlBase *base, const SlWrite *write, Datum *datums, bool *nulls)
 		writer->converting = attnum;
 		if (value == NULL || value->kind == SL_ABSENT || value->kind == SL_SAME)
 		{
-			if (insert)
+			/* the version shown gave the column no value: what stood there goes */
+			if (insert || (value != NULL && value->kind == SL_ABSENT))
 				datums[attnum - 1] = default_value(base, attnum, &nulls[attnum - 1]);
 		}
 		else

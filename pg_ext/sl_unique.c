@@ -1,6 +1,6 @@
 /*
- * sl_unique.c: does a row fit a unique or exclusion constraint? Asked before the row is written, and
- * alike for constraints that are deferrable.
+ * sl_unique.c: does a row fit a unique or exclusion constraint? Asked before the row is written,
+ * and alike for constraints that are deferrable.
  *
  * The index is searched under a dirty snapshot, as its own check at insertion does it: rows that
  * this transaction has just written count, those that it has deleted do not, and a row whose fate

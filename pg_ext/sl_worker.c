@@ -1,9 +1,9 @@
 /*
  * sl_worker.c: the background worker of sync_now: it runs one session and sends the report.
  *
- * A function cannot commit, and a session commits chunk by chunk, so sync_now starts this worker and
- * waits. Everything the worker has to say goes through the queue as protocol messages, an error as
- * the error it was. Between the steps of a session no transaction is open here.
+ * A function cannot commit, and a session commits chunk by chunk, so sync_now starts this worker
+ * and waits. Everything the worker has to say goes through the queue as protocol messages, an error
+ * as the error it was. Between the steps of a session no transaction is open here.
  */
 #include "sl_host.h"
 
@@ -106,6 +106,7 @@ hello(SlStep *step)
 	char	   *engine = psprintf("postgresql %s", PG_VERSION);
 	SlBytes		json;
 
+	sl_settle_held("sync_now");
 	sl_merge_begin("sync_now");
 	sl_fold(true);
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
