@@ -11,6 +11,7 @@
 #include "sl_host.h"
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "sl_exchange.h"
@@ -49,13 +50,27 @@ jsonb_bytes(Jsonb *jsonb, MemoryContext context)
 	return copy_bytes(text, strlen(text), context);
 }
 
+/* The end of the WAL written so far. */
+static XLogRecPtr
+wal_end(void)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+	uint64		in_page = end % XLOG_BLCKSZ;
+
+	/* where a page begins that has no record yet, the place behind its header cannot be flushed */
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD ||
+		in_page == SizeOfXLogShortPHD)
+		end -= in_page;
+	return end;
+}
+
 static void
 make_durable(void)
 {
 	if (synchronous_commit == SYNCHRONOUS_COMMIT_OFF)
 		(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	XLogFlush(GetXLogInsertRecPtr());
+	XLogFlush(wal_end());
 }
 
 void
