@@ -10,9 +10,9 @@
 namespace syncline {
 namespace {
 
-// Rounds of trying held rows again. Each round can let in rows that wait for those of the round
-// before; what a later round would let in waits for the next apply.
-constexpr int kRoundsMax = 8;
+// Rounds of trying held rows again. Each lets in at least one row, or is the last; most exchanges
+// need one or two. The bound is for the unforeseen: what is left waits for the next exchange.
+constexpr int kRoundsMax = 1000;
 
 }  // namespace
 
@@ -163,7 +163,8 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   for (int round = 0; round < kRoundsMax && progress; ++round) {
     const size_t stored_before = *stored;
     SYNCLINE_TRY(try_each(&waiting, stored));
-    if (*stored == stored_before) SYNCLINE_TRY(try_together(&waiting, stored));
+    // A chain of rows that refer to each other comes in at once here, link by link there.
+    SYNCLINE_TRY(try_together(&waiting, stored));
     progress = *stored > stored_before;
   }
   return {};
@@ -187,7 +188,7 @@ Status ApplyRun::try_each(Waiting* waiting, size_t* stored) {
   return {};
 }
 
-// Rows that refer to each other in a circle fit only together.
+// Rows that refer to each other, in a circle or a long chain, fit together.
 Status ApplyRun::try_together(Waiting* waiting, size_t* stored) {
   together_ = true;
   for (const auto& row : std::exchange(waiting->order, {})) {

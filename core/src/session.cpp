@@ -106,6 +106,7 @@ class Session {
     // wrote since, behind the place where it went on, takes another one.
     bool resumed = !resume.empty();
     bool restarted = false;
+    uint64_t opened = 0;
     for (;;) {
       ExportedChunk chunk;
       SYNCLINE_TRY(from->produce(vector, resume, options_.export_options, &chunk));
@@ -124,11 +125,12 @@ class Session {
       counts->bytes += chunk.bytes.size();
       ++counts->chunks;
       *applied += applied_now.applied;
-      report_.conflicts += applied_now.conflicts;
-      report_.quarantined += applied_now.quarantined;
+      opened += applied_now.conflicts;
+      report_.conflicts = std::max(report_.conflicts, opened);  // both sides find the same ones
       if (progress_) SYNCLINE_TRY(progress_(report_));
       resume = applied_now.resume;  // the receiver knows where it stands
       if (!chunk.last) continue;
+      report_.quarantined += applied_now.quarantined;  // what waited for later chunks is in by now
       if (!resumed) return {};
       resumed = false;
       resume.clear();

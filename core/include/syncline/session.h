@@ -60,7 +60,8 @@ struct SessionReport {
   std::string peer_vector;  // JSON: what the peer is known to have afterwards
   SessionCounts pulled, pushed;
   uint64_t applied_here = 0, applied_there = 0;
-  uint64_t conflicts = 0, quarantined = 0;
+  uint64_t conflicts = 0;    // opened by this session; one that both sides find counts once
+  uint64_t quarantined = 0;  // rows held when it ended, on both sides
   int64_t peer_clock_ahead_ms = 0;
   std::vector<std::string> warnings;  // schema differences that would lose something
 };
