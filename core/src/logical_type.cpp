@@ -240,7 +240,8 @@ Value canonical_integer(const Value& value) {
   int64_t integer;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), integer);
   const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole ? Value::integer(integer) : value;
+  // '01' and '1' are two keys of a text column: only the spelling that comes back is the integer.
+  return whole && std::to_string(integer) == text ? Value::integer(integer) : value;
 }
 
 Value canonical_float(const Value& value) {
