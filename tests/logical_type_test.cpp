@@ -114,7 +114,8 @@ TEST_CASE("logical_type: integers, floats and text", "[logical_type][unit]") {
   CHECK(canonical(LogicalKind::integer, Value::text("4326")) == "4326");
   for (const Value& value :
        {Value::real(3.5), Value::real(9.3e18), Value::real(-INFINITY), Value::text("4326 "),
-        Value::text("9223372036854775808"), Value::text("01"), Value::text("-0"), Value::blob("1")}) {
+        Value::text("9223372036854775808"), Value::text("01"), Value::text("-0"),
+        Value::blob("1")}) {
     check_unchanged(LogicalKind::integer, value);
   }
   CHECK(canonical(LogicalKind::floating, Value::integer(3)) == "3.0");
