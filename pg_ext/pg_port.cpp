@@ -14,7 +14,7 @@ Status attempt(void (*leaf)(void*), void* argument, SlFailure* failure, bool* fa
 
 Status PgPort::load_site(SiteState* out) {
   SYNCLINE_TRY(pg::load_site(out));
-  sites_ = out->sites;
+  sites_ = &out->sites;
   sites_known_ = out->sites.size();
   return {};
 }
@@ -107,12 +107,12 @@ Status PgPort::list_held(std::vector<RowRef>* out) {
 }
 
 Status PgPort::record_conflicts(std::span<const ConflictRecord> records) {
-  return pg::record_conflicts(records, sites_);
+  return pg::record_conflicts(records, *sites_);
 }
 
 Status PgPort::load_incoming(const SiteId& sender, Incoming* out) {
   *out = Incoming();
-  const int64_t site = sites_.find(sender);
+  const int64_t site = sites_->find(sender);
   if (site < 0) return {};
   SlIncoming incoming = {};
   incoming.site = static_cast<int32_t>(site);
@@ -129,7 +129,7 @@ Status PgPort::list_incoming(std::vector<std::pair<SiteId, std::string>>* out) {
   SYNCLINE_TRY(guard(sl_leaf_list_incoming, &incomings));
   for (uint32_t i = 0; i < incomings.count; ++i) {
     const SlIncoming& incoming = incomings.list[i];
-    out->emplace_back(sites_.id(static_cast<SiteIndex>(incoming.site)),
+    out->emplace_back(sites_->id(static_cast<SiteIndex>(incoming.site)),
                       std::string(view(incoming.token)));
   }
   return {};
@@ -164,7 +164,6 @@ Status PgPort::save_knowledge(const SiteState& site, const ExchangeUpdate& updat
 
 Status PgPort::save_exchange(const SiteState& site, const ExchangeUpdate& update) {
   SYNCLINE_TRY(save_sites(site.sites, sites_known_));
-  sites_ = site.sites;
   sites_known_ = site.sites.size();
   SYNCLINE_TRY(save_knowledge(site, update));
   const int64_t sender = site.sites.find(update.sender);

@@ -103,7 +103,7 @@ class PgPort final : public Port {
   Status collect_keys(const TableInfo& table, std::string_view after);
 
   const bool write_;
-  SiteTable sites_;
+  const SiteTable* sites_ = nullptr;  // the operation's, from load_site
   SiteIndex sites_known_ = 0;
   std::vector<TableInfo> tables_;
   BaseTable base_;

@@ -7,6 +7,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
@@ -50,9 +51,30 @@ sl_nearest_name(const char *name, const char *sql)
 	return result;
 }
 
+/* The name with its schema of a table that search_path does not lead to; NULL: there is none. */
+static char *
+hidden_table(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	const Datum values[] = {CStringGetTextDatum(name)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *found = NULL;
+
+	SPI_connect();
+	if (sl_exec("SELECT quote_ident(nspname) || '.' || quote_ident(relname) FROM pg_class c"
+				" JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = $1"
+				" AND relkind IN ('r', 'p') AND nspname !~ '^pg_' ORDER BY 1 LIMIT 1",
+				lengthof(types), types, values, NULL) > 0)
+		found = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	return found;
+}
+
 static void
 no_such_table(const char *name)
 {
+	char	   *hidden = hidden_table(name);
 	char	   *near = sl_nearest_name(name,
 							   "SELECT relname::text FROM pg_class c JOIN pg_namespace n"
 							   " ON n.oid = relnamespace WHERE relkind IN ('r', 'p')"
@@ -62,6 +84,7 @@ no_such_table(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_TABLE),
 			 errmsg("table \"%s\" does not exist", name),
+			 hidden != NULL ? errhint("search_path does not lead to it: name it '%s'.", hidden) :
 			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
 }
 

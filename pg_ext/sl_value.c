@@ -8,6 +8,7 @@
  */
 #include "sl_host.h"
 
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
 #include "mb/pg_wchar.h"
@@ -158,8 +159,12 @@ sl_logical_type(Oid typid)
 	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(OidIsValid(element) ? element : base));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for type %u", base);
-	name = psprintf("pg:%s%s", NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
-					OidIsValid(element) ? "[]" : "");
+	name = NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname);
+	/* arrays go by the name that SQL has for the type, as SQLite's declarations do */
+	if (OidIsValid(element) &&
+		((Form_pg_type) GETSTRUCT(tuple))->typnamespace == PG_CATALOG_NAMESPACE)
+		name = format_type_be(element);
+	name = psprintf("pg:%s%s", name, OidIsValid(element) ? "[]" : "");
 	ReleaseSysCache(tuple);
 	return name;
 }

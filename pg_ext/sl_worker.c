@@ -237,7 +237,10 @@ run_session(shm_toc *toc)
 	session.url = shared_text(toc, SL_SHARED_URL);
 	session.stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
 	session.options = shared_text(toc, SL_SHARED_OPTIONS);
+	/* a look at the catalog; whether the login role is a superuser would be known without */
+	StartTransactionCommand();
 	session.password_required = !superuser();
+	CommitTransactionCommand();
 	slb_session(&session, &status);
 	if (name.size > 0)
 		note(name.data, &session, status.code == 0 ? NULL : status.message);

@@ -117,13 +117,18 @@ Status call_site_name(Call* call) {
   return {};
 }
 
+Status refuse_uncommitted(sqlite3* db, const char* what) {
+  if (sqlite3_get_autocommit(db) != 0 || sqlite3_txn_state(db, "main") != SQLITE_TXN_WRITE) {
+    return {};
+  }
+  return {StatusCode::refused,
+          std::string(what) + " cannot speak for a transaction that has written",
+          "COMMIT first: what is not committed must not be told"};
+}
+
 Status call_version_vector(Call* call) {
   sqlite3* db = call->db();
-  if (sqlite3_get_autocommit(db) == 0 && sqlite3_txn_state(db, "main") == SQLITE_TXN_WRITE) {
-    return {StatusCode::refused,
-            "sync_version_vector cannot speak for a transaction that has written",
-            "COMMIT first: what is not committed must not be told"};
-  }
+  SYNCLINE_TRY(refuse_uncommitted(db, "sync_version_vector"));
   Registry registry;
   SYNCLINE_TRY(load_registry(db, &registry));
   if (!registry.exists) {
@@ -166,7 +171,11 @@ Status call_apply(Call* call) {
 Status call_add_peer(Call* call) {
   Peer peer;
   SYNCLINE_TRY(call->text(0, "the peer's name", &peer.name));
-  SYNCLINE_TRY(call->text(1, "the peer's URL or file", &peer.url));
+  SYNCLINE_TRY(call->text(1, "the peer's URL", &peer.url));
+  if (is_postgres_url(peer.name)) {
+    return {StatusCode::invalid_argument, "the name of a peer cannot be a URL",
+            "the arguments are a name, then a URL"};
+  }
   peer.options = call->bytes(2);
   SessionOptions options;
   SYNCLINE_TRY(session_options_from_json(peer.options, &options));
@@ -190,6 +199,7 @@ Status call_remove_peer(Call* call) {
 }
 
 Status call_hello(Call* call) {
+  SYNCLINE_TRY(refuse_uncommitted(call->db(), "sync_hello"));
   Hello hello;
   SqliteEndpoint endpoint(call->db(), "", limits::drift_ms_max_default);
   SYNCLINE_TRY(endpoint.hello(&hello));

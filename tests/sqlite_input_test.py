@@ -221,7 +221,7 @@ def _(t):
     a.run("CREATE TABLE n(x); CREATE VIEW v AS SELECT 1; CREATE TEMP TABLE tt(id INTEGER PRIMARY "
           "KEY); CREATE VIRTUAL TABLE f USING fts5(x)")
     for name, why in (("n", "no primary key"), ("v", "view"), ("tt", "temporary"),
-                      ("f", "virtual"), ("missing", "no table"), ("", "missing or NULL")):
+                      ("f", "virtual"), ("missing", "does not exist"), ("", "missing or NULL")):
         raises(lambda: a.value("SELECT sync_enable(?)", name), why)
     raises(lambda: a.value("SELECT sync_enable(NULL)"), "missing or NULL")
     a.run("CREATE TABLE orders(id INTEGER PRIMARY KEY)")
@@ -367,6 +367,16 @@ def _(t):
             assert report["pulled"]["rows"] == report["pushed"]["rows"] == 0, report
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@test("sqlite input: sync_hello does not speak for a transaction that has written")
+def _(t):
+    db = t.sqlite()
+    db.run("CREATE TABLE task (id TEXT PRIMARY KEY); SELECT sync_enable('task')")
+    db.run("BEGIN; INSERT INTO task VALUES ('a')")
+    raises(lambda: db.value("SELECT sync_hello()"), "sync_hello cannot speak", "COMMIT first")
+    db.run("ROLLBACK")
+    assert db.json("SELECT sync_hello()")["tables"][0]["name"] == "task"
 
 
 if __name__ == "__main__":
