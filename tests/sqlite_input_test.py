@@ -375,7 +375,7 @@ def _(t):
     db.run("CREATE TABLE task (id TEXT PRIMARY KEY); SELECT sync_enable('task')")
     db.run("BEGIN; INSERT INTO task VALUES ('a')")
     raises(lambda: db.value("SELECT sync_hello()"), "sync_hello cannot speak", "COMMIT first")
-    db.run("ROLLBACK")
+    db.db.rollback()
     assert db.json("SELECT sync_hello()")["tables"][0]["name"] == "task"
 
 
