@@ -89,7 +89,8 @@ class Sqlite:
 
     def kinds(self, table):
         """column -> comparison kind, in order."""
-        declared = self.rows("SELECT name, upper(type) FROM pragma_table_info(?)", table)
+        declared = self.rows("SELECT name, upper(type) FROM pragma_table_xinfo(?) "
+                             "WHERE hidden <> 1", table)  # generated columns included
         words = (("BOOL", "bool"), ("JSON", "json"), ("NUMERIC", "numeric"), ("DECIMAL", "numeric"))
         return {name: next((k for word, k in words if word in kind), "any")
                 for name, kind in declared}
