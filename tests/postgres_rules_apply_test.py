@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The rules of the PostgreSQL host about applying, sessions and roles: P5 to P8, P14, P15.
 
-Each test does the thing that goes wrong otherwise, with chunks of another database, and looks at the
-outcome from outside: rows, locks, transaction ids, errors.
+Each test does the thing that goes wrong otherwise, with chunks of another database, and looks at
+the outcome from outside: rows, locks, transaction ids, errors.
 """
 import pathlib
 import sys

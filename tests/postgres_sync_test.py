@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Goal: two PostgreSQL databases synchronise, whatever happens on the way. Method: sync_now between
-two databases of a private server, interrupted, repeated, misused; rows compared by plain SELECTs."""
+"""Goal: two PostgreSQL databases synchronise, whatever happens on the way. Method: sync_now
+between two databases of a private server, interrupted, repeated, misused; rows compared by plain
+SELECTs."""
 import pathlib
 import sys
 import time
@@ -8,8 +9,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 from harness import main, raises, same_rows, test  # noqa: E402
 
-TASK = """CREATE TABLE task(id text PRIMARY KEY, title text NOT NULL, status int CHECK (status < 100),
-  slug text UNIQUE)"""
+TASK = """CREATE TABLE task(id text PRIMARY KEY, title text NOT NULL,
+  status int CHECK (status < 100), slug text UNIQUE)"""
 
 
 def pair(t, ddl=TASK, tables=("task",)):
@@ -98,8 +99,9 @@ def _(t):
     b.run("ALTER TABLE task ADD CONSTRAINT short CHECK (length(title) < 10) NOT VALID;"
           "ALTER TABLE task ALTER status SET NOT NULL;"
           "ALTER TABLE task ALTER slug TYPE varchar(4)")
-    a.run("INSERT INTO task VALUES ('ok', 'fine', 1, 'a'), ('long', 'far too long a title', 1, 'b'),"
-          "('null', 'n', NULL, 'c'), ('wide', 'w', 1, 'much wider')")
+    a.run("INSERT INTO task VALUES ('ok', 'fine', 1, 'a'),"
+          "('long', 'far too long a title', 1, 'b'), ('null', 'n', NULL, 'c'),"
+          "('wide', 'w', 1, 'much wider')")
     report = sync(a, b)
     assert report["quarantined"] == 3, report
     assert b.rows("SELECT id FROM task") == [("ok",)]
@@ -157,10 +159,10 @@ def _(t):
     b.run("INSERT INTO child VALUES (3, 2, NULL, 2), (4, NULL, 'two', NULL)")
     settle(a, b)
     same_rows(a, b, ["parent", "child"])
-    dangling = ("SELECT count(*) FROM child c WHERE (parent IS NOT NULL AND NOT EXISTS (SELECT FROM "
-                "parent p WHERE p.id = c.parent)) OR (code IS NOT NULL AND NOT EXISTS (SELECT FROM "
-                "parent p WHERE p.code = c.code)) OR (self IS NOT NULL AND NOT EXISTS (SELECT FROM "
-                "child d WHERE d.id = c.self))")
+    orphan = "(c.{0} IS NOT NULL AND NOT EXISTS (SELECT FROM {1} p WHERE p.{2} = c.{0}))"
+    dangling = "SELECT count(*) FROM child c WHERE " + " OR ".join(
+        orphan.format(*names) for names in
+        (("parent", "parent", "id"), ("code", "parent", "code"), ("self", "child", "id")))
     assert a.value(dangling) == "0" and b.value(dangling) == "0"
     assert {row[2] for row in held(a)} <= {"foreign_key"} and held(a) == held(b), held(a)
     a.run("INSERT INTO parent VALUES (2, 'two')")
@@ -297,7 +299,8 @@ def _(t):
     raises(lambda: a.run("SELECT sync_now('hbu')"), "hub")
     both = a.json("SELECT sync_now()")["peers"]
     assert len(both) == 2 and "error" in both[0] and both[0]["code"] == "peer_failed", both
-    shown = a.rows("SELECT name, url, last_success IS NOT NULL, failures FROM sync_peers ORDER BY 1")
+    shown = a.rows("SELECT name, url, last_success IS NOT NULL, failures FROM sync_peers "
+                   "ORDER BY 1")
     assert [row[0] for row in shown] == ["gone", "hub"], shown
     assert "secret" not in str(shown) and shown[0][3] == "1" and shown[1][2] == "t", shown
     raises(lambda: a.run("SELECT sync_remove_peer('hbu')"), "hub")
@@ -335,7 +338,8 @@ def _(t):
       '{"a": [1, null, "x"]}', '{"b":  1}', ARRAY[i, NULL, 3], 'happy', '1 mon 2 days 03:04:05',
       true, '10.0.0.1/8', '12:34:56.7', '2000-01-01', 'äöü', E'quote '' \\n tab\\t'
       FROM generate_series(-5, 5) i;
-      INSERT INTO kinds(i, u, b, n, t, f) VALUES (0, gen_random_uuid(), '', 'NaN', 'infinity', '1e300'),
+      INSERT INTO kinds(i, u, b, n, t, f) VALUES
+      (0, gen_random_uuid(), '', 'NaN', 'infinity', '1e300'),
       (1, gen_random_uuid(), '\\x00ff', 1.50, '-infinity', '-infinity')""")
     settle(a, b)
     assert same_rows(a, b, ["kinds"]) == 13
