@@ -74,6 +74,16 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   return {};
 }
 
+ConflictRecord record_of(const TableInfo& table, RowKey key, SiteIndex self, Conflict conflict) {
+  ConflictRecord record;
+  record.table = &table;
+  record.key = encode_key(key);
+  record.pk_json = key_to_json(table, key);
+  record.winner_is_local = conflict.winner.site == self;
+  record.conflict = std::move(conflict);
+  return record;
+}
+
 // Conflicts that this local write has settled, here.
 Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& registry,
                         const LocalRow& before, const RowState& after, Arena* arena) {
@@ -90,8 +100,13 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
     if (now.stored) resolve_same(now.values, &resolved);
     std::vector<Conflict> conflicts;
     find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
-    for (Conflict& c : conflicts)
-      open.push_back(std::move(c.id));
+    std::vector<ConflictRecord> records;
+    for (Conflict& c : conflicts) {
+      open.push_back(c.id);
+      // What was inserted over a held row stands beside it, in conflicts that are new.
+      if (was.held) records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
+    }
+    SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
   }
   if (after.held) open.push_back(held_conflict_id(table, before.key));
   return close_superseded(db, table.number, encode_key(before.key), open);

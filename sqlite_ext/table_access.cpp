@@ -116,8 +116,9 @@ bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) 
   text = text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
   const bool plus = text[0] == '+';
   if (plus) text.remove_prefix(1);
-  const char first = text.empty() ? 'x' : text[0];
-  if (first != '-' && first != '.' && (first < '0' || first > '9')) return true;
+  const std::string_view digits = text.starts_with('-') ? text.substr(1) : text;
+  const char first = digits.empty() ? 'x' : digits[0];  // "-infinity" stays text
+  if (first != '.' && (first < '0' || first > '9')) return true;
   const char* end = text.data() + text.size();
   const bool exact = !plus && text.size() == value.bytes().size();
   int64_t integer = 0;
