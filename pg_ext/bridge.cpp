@@ -35,6 +35,11 @@ void copy_text(const std::string& text, char* out, size_t size) noexcept {
 
 }  // namespace
 
+static_assert(SL_OK == static_cast<int>(StatusCode::ok));
+static_assert(SL_IDENTITY == static_cast<int>(StatusCode::identity));
+static_assert(SL_CANCELLED == static_cast<int>(StatusCode::cancelled));
+static_assert(SL_HOST_FAILED == static_cast<int>(StatusCode::host_failed));
+
 void fill(const Status& status, SlStatus* out) noexcept {
   out->code = static_cast<int>(status.code());
   copy_text(status.message(), out->message, sizeof(out->message));

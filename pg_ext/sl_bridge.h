@@ -76,8 +76,8 @@ typedef struct SlBytes
 	size_t size;
 } SlBytes;
 
-/* A syncline::Status in fixed space. `code` is a StatusCode; 0 is ok. */
-enum { SL_HOST_FAILED = 13 };	/* StatusCode::host_failed */
+/* A syncline::Status in fixed space. `code` is a StatusCode, of which C files know these. */
+enum { SL_OK = 0, SL_IDENTITY = 8, SL_CANCELLED = 12, SL_HOST_FAILED = 13 };
 
 typedef struct SlStatus
 {

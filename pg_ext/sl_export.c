@@ -73,16 +73,31 @@ make_durable(void)
 	XLogFlush(wal_end());
 }
 
+static void
+export_once(SlBytes vector, SlBytes options, SlBytes position, SlChunk *chunk, SlBytes *next,
+			SlStatus *status)
+{
+	sl_merge_begin("sync_changes_since");
+	sl_fold(true);
+	slb_export(vector, options, position, chunk, next, status);
+	if (status->code != SL_IDENTITY)
+		sl_report(status);
+	sl_merge_end();
+}
+
 void
 sl_export_chunk(SlBytes vector, SlBytes options, SlBytes position, SlChunk *chunk, SlBytes *next)
 {
 	SlStatus	status;
 
-	sl_merge_begin("sync_changes_since");
-	sl_fold(true);
-	slb_export(vector, options, position, chunk, next, &status);
-	sl_report(&status);
-	sl_merge_end();
+	export_once(vector, options, position, chunk, next, &status);
+	if (status.code == SL_IDENTITY)
+	{
+		/* the vector shows that our dots are used by another */
+		sl_take_new_identity("sync_changes_since");
+		export_once(vector, options, position, chunk, next, &status);
+		sl_report(&status);
+	}
 	make_durable();
 }
 

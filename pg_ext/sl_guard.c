@@ -15,15 +15,6 @@
 static ErrorData *parked = NULL;
 static bool parked_out_of_memory = false;
 
-/* Status codes of the core (syncline/status.h, StatusCode), in its order. */
-enum
-{
-	SL_OK, SL_STATUS_INVALID_ARGUMENT, SL_STATUS_CORRUPT_INPUT, SL_STATUS_UNSUPPORTED_VERSION,
-	SL_STATUS_LIMIT_EXCEEDED, SL_STATUS_SCHEMA_MISMATCH, SL_STATUS_GAP, SL_STATUS_CLOCK_DRIFT,
-	SL_STATUS_IDENTITY, SL_STATUS_BUSY, SL_STATUS_REFUSED, SL_STATUS_PEER_FAILED,
-	SL_STATUS_CANCELLED, SL_STATUS_INTERNAL = SL_HOST_FAILED + 1
-};
-
 /*
  * Copies the current error into `context`, or returns NULL when even that fails. Clears the error
  * state either way.
@@ -179,7 +170,7 @@ sl_report(const SlStatus *status)
 
 	if (status->code == SL_OK)
 		return;
-	if (status->code == SL_HOST_FAILED || status->code == SL_STATUS_CANCELLED)
+	if (status->code == SL_HOST_FAILED || status->code == SL_CANCELLED)
 	{
 		ErrorData  *error = parked;
 

@@ -173,6 +173,15 @@ sl_give_up_identity(void)
 	sl_advance();
 }
 
+void
+sl_take_new_identity(const char *function_name)
+{
+	sl_merge_begin(function_name);
+	sl_fold(false);
+	sl_give_up_identity();
+	sl_merge_end();
+}
+
 /* Does the counter row name this database? */
 static bool
 witness_fits(void)

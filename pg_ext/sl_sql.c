@@ -105,10 +105,7 @@ sl_sync_version_vector(PG_FUNCTION_ARGS)
 Datum
 sl_sync_new_identity(PG_FUNCTION_ARGS)
 {
-	sl_merge_begin("sync_new_identity");
-	sl_fold(false);
-	sl_give_up_identity();
-	sl_merge_end();
+	sl_take_new_identity("sync_new_identity");
 	PG_RETURN_DATUM(site_text(READ_SITE_ID));
 }
 

@@ -393,41 +393,6 @@ def _(t):
     assert peer.rows("SELECT id FROM task") == [("1",)]
 
 
-@test("P16: a rolled-back database that no witness betrays is found by its dots, and loses nothing")
-def _(t):
-    db, peer = tracked(t), tracked(t, "peer")
-    db.run("INSERT INTO task VALUES (1, 'shared')")
-    send(db, peer)
-    send(peer, db)
-    back = Postgres(f"{db.name}_back", db.env)
-    db.run(f'CREATE DATABASE "{back.name}" TEMPLATE "{db.name}"')
-    t.dropped.append(back.name)
-    # make its witnesses fit, as a rolled-back disk image would have it
-    back.run("CREATE TABLE before AS SELECT site, next_seq FROM syncline.self")
-    id_before = db.value("SELECT sync_site_id()")
-    back.value("SELECT sync_site_id()")
-    back.run("UPDATE syncline.self SET site = before.site, next_seq = before.next_seq FROM before;"
-             "TRUNCATE syncline.mark; DELETE FROM syncline.vector v USING before b"
-             " WHERE v.site = b.site; DROP TABLE before")
-    marks = db.rows("SELECT seq, hlc FROM syncline.mark")
-    back.run("INSERT INTO syncline.mark VALUES " + ", ".join(f"({s}, {h})" for s, h in marks))
-    db.run("INSERT INTO task VALUES (2, 'lost with the disk')")
-    send(db, peer)
-    back.run("INSERT INTO task VALUES (3, 'after the roll-back')")
-    assert back.value("SELECT sync_site_id()") == id_before, "it does not know yet"
-    fold(back)
-    vector = peer.value("SELECT sync_version_vector()")
-    raises(lambda: back.value(f"SELECT count(*) FROM sync_changes_since('{vector}')"),
-           "sync_new_identity")
-    back.value("SELECT sync_new_identity()")
-    for _ in range(2):
-        send(back, peer)
-        send(peer, back)
-    for place in (back, peer):
-        assert place.rows("SELECT id FROM task ORDER BY id") == [("1",), ("2",), ("3",)], place.name
-    assert back.value("SELECT count(*) FROM sync_conflicts") == "0"
-
-
 @test("P17: the owner of a database can dump it without being a superuser")
 def _(t):
     db = t.postgres()

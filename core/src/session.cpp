@@ -66,8 +66,7 @@ class Session {
     bool needed = true;
     SYNCLINE_TRY(needs(mine_, theirs_, &needed));
     if (!needed) return {};
-    return transfer(&remote_, &local_, mine_, theirs_.site, &report_.pulled,
-                    &report_.applied_here);
+    return transfer(&remote_, &local_, mine_, theirs_, &report_.pulled, &report_.applied_here);
   }
 
   Status push() {
@@ -77,8 +76,7 @@ class Session {
     bool needed = true;
     SYNCLINE_TRY(needs(theirs_, mine_, &needed));
     if (!needed) return {};
-    return transfer(&local_, &remote_, theirs_, mine_.site, &report_.pushed,
-                    &report_.applied_there);
+    return transfer(&local_, &remote_, theirs_, mine_, &report_.pushed, &report_.applied_there);
   }
 
   // Whether `from` has, or may have, anything for `to`.
@@ -97,10 +95,10 @@ class Session {
   }
 
   Status transfer(Endpoint* from, Endpoint* to, const Hello& receiver,
-                  const std::string& sender_site, SessionCounts* counts, uint64_t* applied) {
+                  const Hello& sender, SessionCounts* counts, uint64_t* applied) {
     std::string resume, vector = receiver.vector;
     for (const auto& [site, token] : receiver.unfinished) {
-      if (site == sender_site) resume = token;
+      if (site == sender.site) resume = token;
     }
     // An exchange that broke off earlier ends with what the sender knew when it began: what it
     // wrote since, behind the place where it went on, takes another one.
@@ -112,12 +110,15 @@ class Session {
       SYNCLINE_TRY(from->produce(vector, resume, options_.export_options, &chunk));
       ApplyReport applied_now;
       const Status status = to->consume(chunk.bytes, &applied_now);
-      if (status.code() == StatusCode::gap && !restarted) {  // the other side has moved on
+      const bool moved_on = status.code() == StatusCode::gap;
+      const bool is_copy = status.code() == StatusCode::identity;
+      if ((moved_on || is_copy) && !restarted) {
         restarted = true;
-        resumed = false;
         resume.clear();
-        // It may know less than it said: a new identity gives up dots.
-        SYNCLINE_TRY(ask_vector(to, &vector));
+        if (is_copy) SYNCLINE_TRY(show(sender.vector, to));
+        Hello now;  // it may know less than it said: a new identity gives up dots
+        SYNCLINE_TRY(to->hello(&now));
+        vector = now.vector;
         continue;
       }
       if (!status.ok()) return status;
@@ -143,6 +144,13 @@ class Session {
     SYNCLINE_TRY(endpoint->hello(&now));
     *vector = now.vector;
     return {};
+  }
+
+  // Shows a database changes under its id that it has not made: it takes a new id while it answers.
+  // Refusing a chunk, it cannot: what an error rolls back is not kept.
+  Status show(const std::string& vector, Endpoint* to) {
+    ExportedChunk ignored;
+    return to->produce(vector, "", options_.export_options, &ignored);
   }
 
   // What the peer has now: what it said, and after a complete push all that we had before it.
