@@ -110,6 +110,31 @@ sl_leaf_base_close(void *argument)
 
 /* ---- keys ------------------------------------------------------------------------------------ */
 
+static bool
+same_value(const SlValue *a, const SlValue *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == SL_TEXT || a->kind == SL_BLOB)
+		return a->size == b->size && memcmp(a->u.data, b->u.data, a->size) == 0;
+	return a->u.integer == b->u.integer;
+}
+
+/*
+ * Would the column show the value as it came? A key that it spells otherwise ('0B1C...' in a uuid,
+ * '1.5' in a numeric(4,2)) would be one row here and two in the registry: it fits no row.
+ */
+static bool
+keeps_spelling(SlType *type, Datum datum, const SlValue *value)
+{
+	SlValue		shown;
+
+	if (value->kind != SL_TEXT || type->conversion == SL_CONV_TEXT)
+		return true;
+	sl_to_value(type, datum, &shown);
+	return same_value(&shown, value);
+}
+
 void
 sl_leaf_base_keys(void *argument)
 {
@@ -137,11 +162,12 @@ sl_leaf_base_keys(void *argument)
 		for (int i = 0; i < key_count; i++)
 		{
 			bool		isnull;
-			int			attnum = base->table->key_attnums[i];
+			SlType	   *type = &base->table->types[base->table->key_attnums[i] - 1];
+			const SlValue *value = &keys->keys[keys->next][i];
+			Datum		datum = sl_to_datum(type, value, &isnull);
 
-			base->datums[keys->next * key_count + i] =
-				sl_to_datum(&base->table->types[attnum - 1], &keys->keys[keys->next][i], &isnull);
-			fits = fits && !isnull;
+			base->datums[keys->next * key_count + i] = datum;
+			fits = fits && !isnull && keeps_spelling(type, datum, value);
 		}
 		base->fits[keys->next] = fits;
 	}
@@ -197,17 +223,7 @@ same_key(SlBase *base, uint32 index)
 	slot_key_values(base, base->slot, values);
 	for (int i = 0; i < base->table->key_count; i++)
 	{
-		const SlValue *a = &values[i];
-		const SlValue *b = &base->keys[index][i];
-
-		if (a->kind != b->kind)
-			return false;
-		if (a->kind == SL_TEXT || a->kind == SL_BLOB)
-		{
-			if (a->size != b->size || memcmp(a->u.data, b->u.data, a->size) != 0)
-				return false;
-		}
-		else if (a->u.integer != b->u.integer)
+		if (!same_value(&values[i], &base->keys[index][i]))
 			return false;
 	}
 	return true;

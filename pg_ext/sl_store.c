@@ -35,6 +35,7 @@ struct SlWriter
 	int			check_count;
 	SlUnique   *asked;			/* constraints to be asked */
 	int			asked_count;
+	TupleDesc	desc;			/* a copy: slots of a relation's own cost bookkeeping each */
 	TupleTableSlot **slots;		/* the rows at hand */
 	uint32		slot_count;
 	ItemPointerData *places;	/* of rows to update or delete */
@@ -138,8 +139,10 @@ make_room(SlBase *base, uint32 count)
 
 		for (uint32 i = 0; i < writer->slot_count; i++)
 			slots[i] = writer->slots[i];
+		if (writer->desc == NULL)
+			writer->desc = CreateTupleDescCopyConstr(RelationGetDescr(base->rel));
 		for (uint32 i = writer->slot_count; i < count; i++)
-			slots[i] = table_slot_create(base->rel, NULL);
+			slots[i] = MakeSingleTupleTableSlot(writer->desc, table_slot_callbacks(base->rel));
 		writer->slots = slots;
 		writer->slot_count = count;
 	}
@@ -326,6 +329,12 @@ sl_leaf_write_prepare(void *argument)
 			(write->action != SL_WRITE_INSERT && write->action != SL_WRITE_UPDATE))
 			continue;
 		fill_slot(base, write, slot);
+		if (write->action == SL_WRITE_INSERT && !base->fits[write->row])
+		{
+			refuse(write, "table \"%s\" would spell this key differently",
+				   RelationGetRelationName(base->rel));
+			continue;
+		}
 		if (writer->generated)
 		{
 			writer->checking = "generated column";

@@ -319,7 +319,7 @@ def _(t, a, b):
     for db, number in ((a, 1), (b, 2)):
         blob = "x'00ff'" if db.engine == "sqlite" else "'\\x00ff'"
         run(f"INSERT INTO kb VALUES({blob}, {number}); INSERT INTO kr VALUES(1.5, {number});"
-            f"INSERT INTO kd VALUES('1969-07-20', '0B1C2D3E-0000-4fff-8000-00000000abcd', true, "
+            f"INSERT INTO kd VALUES('1969-07-20', '0b1c2d3e-0000-4fff-8000-00000000abcd', true, "
             f"{number})", db)
     sync(a, b)
     run("UPDATE w SET c63 = 63; UPDATE gen SET x = 6", b)

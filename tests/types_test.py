@@ -173,6 +173,25 @@ def _(t):
     assert equal([lite, server], ["k"]) == 1
 
 
+@test("types: a key that PostgreSQL would spell differently is held there, never two rows in one")
+def _(t):
+    plain = "0b1c2d3e-0000-4fff-8000-00000000abcd"
+    lite, server = t.sqlite("lite"), t.postgres("server")
+    for db in (lite, server):
+        db.run("CREATE TABLE k(id UUID PRIMARY KEY, x INTEGER)")
+        enable(db, "k")
+    lite.run(f"INSERT INTO k VALUES('{plain.upper()}', 1)")
+    server.run(f"INSERT INTO k VALUES('{plain}', 2)")
+    for number in (3, 4):
+        sync(lite, server)
+        assert lite.value("SELECT count(*) FROM k") == 2
+        assert [h[0] for h in held(server)] == ["constraint"]
+        lite.run(f"UPDATE k SET x = {number}")
+    lite.run(f"DELETE FROM k WHERE id = '{plain.upper()}'")
+    sync(lite, server)
+    assert held(server) == [] and equal([lite, server], ["k"]) == 1
+
+
 @test("types: dates and timestamps before 1970, infinite, with zones; no session setting matters")
 def _(t):
     lite, server = t.sqlite("lite"), t.postgres("server")
