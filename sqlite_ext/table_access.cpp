@@ -124,15 +124,17 @@ bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) 
   int64_t integer = 0;
   if (auto [at, error] = std::from_chars(text.data(), end, integer);
       error == std::errc() && at == end) {
+    if (!exact || std::to_string(integer) != text) return false;
     *out = Value::integer(integer);
-    return exact && std::to_string(integer) == text;
+    return true;
   }
   double real = 0;
   auto [at, error] = std::from_chars(text.data(), end, real);
   if (at != end || error == std::errc::invalid_argument) return true;
   if (error != std::errc() || !std::isfinite(real)) return false;
+  if (!exact || !equal_in_meaning(LogicalKind::numeric, Value::real(real), value)) return false;
   *out = Value::real(real);
-  return exact && equal_in_meaning(LogicalKind::numeric, *out, value);
+  return true;
 }
 
 Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena) const {
@@ -155,12 +157,14 @@ Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena
              : canonical;
 }
 
-void TableAccess::bind_key(Statement* statement, int position, RowKey key) const {
+bool TableAccess::bind_key(Statement* statement, int position, RowKey key) const {
+  bool fits = true;
   for (size_t i = 0; i < key.size(); ++i) {
     Value local;
-    to_local(table_.key[i], key[i], &local);
+    fits = to_local(table_.key[i], key[i], &local) && fits;
     statement->bind(position + static_cast<int>(i), local);
   }
+  return fits;
 }
 
 Status TableAccess::read_state(RowKey key, Arena* arena, LocalRow* row) {
@@ -196,7 +200,7 @@ void TableAccess::read_state_row(const Statement& cursor, Arena* arena, LocalRow
 Status TableAccess::read_base(RowKey key, Arena* arena, LocalRow* row) {
   row->stored = false;
   if (!table_.present) return {};
-  bind_key(&read_base_, 1, key);
+  if (!bind_key(&read_base_, 1, key)) return {};
   bool found = false;
   SYNCLINE_TRY(read_base_.next(&found));
   if (found) {
@@ -224,7 +228,7 @@ void TableAccess::read_base_row(const Statement& cursor, Arena* arena, LocalRow*
 Status TableAccess::exists(RowKey key, bool* yes) {
   *yes = false;
   if (!table_.present) return {};
-  bind_key(&exists_, 1, key);
+  if (!bind_key(&exists_, 1, key)) return {};
   SYNCLINE_TRY(exists_.next(yes));
   exists_.reset();
   return {};

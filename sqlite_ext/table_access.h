@@ -53,14 +53,17 @@ class TableAccess {
   void read_base_row(const Statement& cursor, Arena* arena, LocalRow* row) const;
   void read_state_row(const Statement& cursor, Arena* arena, LocalRow* row) const;
 
-  // What SQLite would store for a value that travelled. False: it cannot without loss.
+  // What SQLite would store for a value that travelled. False: it cannot without loss, and `out` is
+  // the value itself.
   bool to_local(ColumnNumber column, const Value& value, Value* out) const;
   Value to_wire(ColumnNumber column, const Value& value, Arena* arena) const;
 
  private:
   TableAccess(sqlite3* db, const TableInfo& table) : db_(db), table_(table) {}
   Status prepare_all();
-  void bind_key(Statement* statement, int position, RowKey key) const;
+  // False: the key columns cannot hold the key ('01' in an INTEGER), so no base row has it, though
+  // SQLite would find one that it takes for equal. Row state keeps it as it travels.
+  bool bind_key(Statement* statement, int position, RowKey key) const;
   Status insert_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
   Status update_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
   Status refusal(int rc, const RowWrite& write, StoreOutcome* outcome);
