@@ -75,6 +75,77 @@ fill_row(TupleTableSlot *slot, SlStateRow *row)
 	row->place = place_of(&slot->tts_tid);
 }
 
+/* A walk along the index by key; see sl_base.c, which walks along a primary key. */
+typedef struct Walk
+{
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	bool		positioned;
+	bool		at_end;
+	SlBytes		sought;			/* the key last looked for */
+	SlBytes		found;			/* that of the row in `slot` */
+} Walk;
+
+/* So many rows are stepped over before the index is descended anew. */
+#define WALK_STEPS_MAX 4
+
+static int
+compare_keys(SlBytes a, SlBytes b)
+{
+	int			order = memcmp(a.data, b.data, Min(a.size, b.size));
+
+	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+static void
+step(Walk *walk)
+{
+	bool		isnull;
+	bytea	   *key;
+
+	walk->at_end = !index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+	if (walk->at_end)
+		return;
+	key = DatumGetByteaPP(slot_getattr(walk->slot, STATE_KEY, &isnull));
+	walk->found = (SlBytes) {VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)};
+}
+
+static void
+descend(Walk *walk, SlBytes key)
+{
+	ScanKeyData at_least;
+	bytea	   *value = make_bytea(key);
+
+	ScanKeyInit(&at_least, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE, PointerGetDatum(value));
+	index_rescan(walk->scan, &at_least, 1, NULL, 0);
+	step(walk);
+	pfree(value);
+}
+
+/* Goes to the first row at or behind `key`; says whether it is at it. */
+static bool
+walk_to(Walk *walk, SlBytes key)
+{
+	int			order = -1;
+	bool		ahead = walk->positioned && compare_keys(walk->sought, key) <= 0;
+
+	for (int steps = 0; ahead && !walk->at_end; steps++)
+	{
+		order = compare_keys(walk->found, key);
+		if (order >= 0 || steps == WALK_STEPS_MAX)
+			break;
+		step(walk);
+	}
+	if (!ahead || (!walk->at_end && order < 0))
+	{
+		descend(walk, key);
+		order = walk->at_end ? -1 : compare_keys(walk->found, key);
+	}
+	walk->positioned = true;
+	walk->sought = key;
+	return !walk->at_end && order == 0;
+}
+
 void
 sl_leaf_state_read(void *argument)
 {
@@ -82,8 +153,7 @@ sl_leaf_state_read(void *argument)
 	SlTable    *table = sl_table_by_number(read->table);
 	Relation	relation = table_open(table->state_relid, AccessShareLock);
 	Relation	index;
-	IndexScanDesc scan;
-	TupleTableSlot *slot;
+	Walk		walk = {0};
 
 	for (uint32 i = 0; i < read->count; i++)
 		read->rows[i] = (SlStateRow) {.key = read->keys[i]};
@@ -95,21 +165,15 @@ sl_leaf_state_read(void *argument)
 	}
 	sl_advance();
 	index = index_open(table->state_index, AccessShareLock);
-	slot = table_slot_create(relation, NULL);
-	scan = sl_index_beginscan(relation, index, GetActiveSnapshot(), 1);
+	walk.slot = table_slot_create(relation, NULL);
+	walk.scan = sl_index_beginscan(relation, index, GetActiveSnapshot(), 1);
 	for (uint32 i = 0; i < read->count; i++)
 	{
-		ScanKeyData key;
-		bytea	   *value = make_bytea(read->keys[i]);
-
-		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(value));
-		index_rescan(scan, &key, 1, NULL, 0);
-		if (index_getnext_slot(scan, ForwardScanDirection, slot))
-			fill_row(slot, &read->rows[i]);
-		pfree(value);
+		if (walk_to(&walk, read->keys[i]))
+			fill_row(walk.slot, &read->rows[i]);
 	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	index_endscan(walk.scan);
+	ExecDropSingleTupleTableSlot(walk.slot);
 	index_close(index, AccessShareLock);
 	table_close(relation, AccessShareLock);
 }
@@ -162,6 +226,7 @@ typedef struct Writer
 {
 	ResultRelInfo *target;
 	EState	   *estate;
+	TupleDesc	desc;			/* a copy: slots of a relation's own cost bookkeeping each */
 	TupleTableSlot *slots[ROWS_PER_INSERT];
 	BulkInsertState bulk;
 	MemoryContext context;		/* of all of this */
@@ -196,7 +261,8 @@ insert_row(Writer *writer, const SlStateRow *row)
 
 	MemoryContextSwitchTo(writer->context);
 	if (*slot == NULL)
-		*slot = table_slot_create(writer->target->ri_RelationDesc, NULL);
+		*slot = MakeSingleTupleTableSlot(writer->desc,
+										 table_slot_callbacks(writer->target->ri_RelationDesc));
 	MemoryContextSwitchTo(writer->rows);
 	fill_slot(*slot, row);
 	if (++writer->count == ROWS_PER_INSERT)
@@ -235,6 +301,7 @@ sl_leaf_state_write(void *argument)
 	MemoryContextSwitchTo(context);
 	writer = palloc0(sizeof(Writer));
 	writer->context = context;
+	writer->desc = CreateTupleDescCopy(RelationGetDescr(relation));
 	writer->estate = CreateExecutorState();
 	writer->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(writer->target, relation, 1, NULL, 0);
