@@ -51,7 +51,9 @@ class ChangeScan {
   Status find_bounds(const VersionVector& since, Bounds* out);
   Status find_relay_start(const VersionVector& since, Bounds* out);
   Status load_changes(const Bounds& bounds);
-  void take_change(const Statement& log);
+  struct Entry;
+  Status read_entries(Statement* log, std::vector<Entry>* out);
+  void list_entries(const std::vector<Entry>& entries);
   Status enter_table(const TableInfo& table, RowKey start);
   Status next_whole(size_t count_max, RowBatch* out);
   Status next_delta(size_t count_max, RowBatch* out);
@@ -62,7 +64,7 @@ class ChangeScan {
   const Registry& registry_;
   AccessPool& pool_;
   ChangeList& list_;
-  size_t at_ = 0;  // position in the registry of the table last seen by take_change
+  size_t at_ = 0;  // position in the registry of the table last seen by read_entries
 
   // Where the scan stands.
   VersionVector since_;

@@ -40,8 +40,9 @@ Status relabel_rows(sqlite3* db, const Registry& registry, uint64_t after, SiteI
     SYNCLINE_TRY(unpack_row(local.state, access->table().column_count(), &state));
     if (!relabel_versions(from, after, to, registry.sites, &state)) continue;
     std::string packed;
-    SYNCLINE_TRY(
-        access->write_state(local.key, pack_row(state, access->table(), nullptr, false, &packed)));
+    const TableAccess::StateWrite write = {
+        local.key, pack_row(state, access->table(), nullptr, false, &packed)};
+    SYNCLINE_TRY(access->write_states({&write, 1}));
   }
 }
 

@@ -133,6 +133,7 @@ class Folder {
       SYNCLINE_TRY(take(log));
     }
     SYNCLINE_TRY(fold_pending());
+    SYNCLINE_TRY(flush());
     for (uint32_t table : touched_) {
       Statement images;
       SYNCLINE_TRY(images.prepare(
@@ -150,12 +151,15 @@ class Folder {
     const auto number = static_cast<uint32_t>(log.integer(3));
     if (access_ == nullptr || access_->table().number != number) {
       SYNCLINE_TRY(fold_pending());
+      SYNCLINE_TRY(flush());
       access_ = nullptr;
       const int64_t at = registry_.position(number);
       if (at < 0) return {};  // not tracked any more
       extra_ = &registry_.extras[static_cast<size_t>(at)];
       if (!registry_.tables[static_cast<size_t>(at)].present) return {};
       SYNCLINE_TRY(pool_.get(number, &access_));
+      // Keys ascend and come once: what this fold writes, it does not read.
+      SYNCLINE_TRY(access_->any_state(&any_state_));
       touched_.push_back(number);
     }
     key_.clear();
@@ -168,7 +172,10 @@ class Folder {
     if (nulls > 0) return nulls == key_.size() && mask == 0 ? Status() : null_key();
     if (events_.empty() || !identical_keys(key_, stored_)) {
       SYNCLINE_TRY(fold_pending());
-      arena_.clear();
+      // 1 and 1.0 in a key without affinity are one row to SQLite: the second sees the first.
+      const bool again = !stored_.empty() && key_[0].kind() != stored_[0].kind();
+      any_state_ = any_state_ || again;
+      if (++rows_ >= kRowsPerFlush || again) SYNCLINE_TRY(flush());
       pending_ = access_->key_to_wire(key_, &arena_);
       stored_ = arena_.copy(RowKey(key_));
     }
@@ -202,7 +209,7 @@ class Folder {
     if (events_.empty()) return {};
     LocalRow row;
     row.key = pending_;
-    SYNCLINE_TRY(access_->read_state(row.key, &arena_, &row));
+    if (any_state_) SYNCLINE_TRY(access_->read_state(row.key, &arena_, &row));
     bool exists = false, changed = false;
     SYNCLINE_TRY(access_->exists(row.key, &exists));
     const LocalRow before = row;
@@ -215,15 +222,31 @@ class Folder {
       hlc_max_ = std::max(hlc_max_, v.hlc);
     for (const CellVersion& c : work_.row.cells)
       hlc_max_ = std::max(hlc_max_, c.version.hlc);
-    SYNCLINE_TRY(access_->write_state(row.key, row.state));
+    row.state.cells = arena_.copy(row.state.cells);
+    states_.push_back({row.key, row.state});
     if (!before.has_state) return {};
     return settle_conflicts(db_, access_, registry_, before, work_.row, &arena_);
   }
+
+  // Writes the states of the rows that are done, and forgets what they were made of.
+  Status flush() {
+    if (!states_.empty()) SYNCLINE_TRY(access_->write_states(states_));
+    states_.clear();
+    arena_.clear();
+    rows_ = 0;
+    stored_ = {};
+    return {};
+  }
+
+  static constexpr size_t kRowsPerFlush = 256;
 
   sqlite3* db_;
   Registry& registry_;
   AccessPool pool_;
   TableAccess* access_ = nullptr;
+  bool any_state_ = true;  // whether the table had state when the fold came to it
+  std::vector<TableAccess::StateWrite> states_;
+  size_t rows_ = 0;
   const TableExtra* extra_ = nullptr;
   Arena arena_;
   RowKey pending_, stored_;  // the key of `events_`, as it travels and as stored

@@ -38,14 +38,18 @@ Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> write
   outcomes->resize(writes.size());
   TableAccess* access = nullptr;
   SYNCLINE_TRY(pool_.get(table.number, &access));
+  std::vector<TableAccess::StateWrite> states;
+  std::vector<RowKey> relays;
+  states.reserve(writes.size());
   for (size_t i = 0; i < writes.size(); ++i) {
     StoreOutcome& outcome = (*outcomes)[i];
     SYNCLINE_TRY(access->write_base(writes[i], &outcome));
     if (!outcome.stored) continue;
-    SYNCLINE_TRY(access->write_state(writes[i].key, writes[i].state));
-    if (writes[i].relay) SYNCLINE_TRY(access->append_relay(writes[i].key));
+    states.push_back({writes[i].key, writes[i].state});
+    if (writes[i].relay) relays.push_back(writes[i].key);
   }
-  return {};
+  SYNCLINE_TRY(access->write_states(states));
+  return access->append_relay(relays);
 }
 
 namespace {

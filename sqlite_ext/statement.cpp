@@ -156,16 +156,23 @@ void Statement::reset() {
   bind_rc_ = SQLITE_OK;
 }
 
+// Through sqlite3_column_value, since each sqlite3_column_ call takes the connection's mutex: 0.4
+// of the instructions. The value is read before anything else happens on the connection.
 Value Statement::value(int column) const {
-  switch (sqlite3_column_type(stmt_, column)) {
+  sqlite3_value* value = sqlite3_column_value(stmt_, column);
+  const auto view = [value](const void* data) {
+    const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
+    return data != nullptr ? std::string_view(static_cast<const char*>(data), size) : "";
+  };
+  switch (sqlite3_value_type(value)) {
     case SQLITE_INTEGER:
-      return Value::integer(sqlite3_column_int64(stmt_, column));
+      return Value::integer(sqlite3_value_int64(value));
     case SQLITE_FLOAT:
-      return Value::real(sqlite3_column_double(stmt_, column));
+      return Value::real(sqlite3_value_double(value));
     case SQLITE_TEXT:
-      return Value::text(bytes(column));
+      return Value::text(view(sqlite3_value_text(value)));
     case SQLITE_BLOB:
-      return Value::blob(bytes(column));
+      return Value::blob(view(sqlite3_value_blob(value)));
     default:
       return Value::null();
   }

@@ -49,25 +49,16 @@ std::string after_start(const std::string& columns, size_t count) {
 Status TableAccess::prepare_all() {
   const std::string n = std::to_string(table_.number);
   const size_t keys = table_.key.size();
-  std::string state_match, marks;
+  std::string state_match;
   for (size_t i = 1; i <= keys; ++i) {
     const std::string k = std::to_string(i);
     state_match += (i > 1 ? " AND k" : "k") + k + "=?" + k;
-    marks += "?" + k + ",";
   }
   affinity_.assign(table_.column_count(), Affinity::blob);
-  const std::string value_marks = marks + "?" + std::to_string(keys + 1) + ",?" +
-                                  std::to_string(keys + 2) + ",?" + std::to_string(keys + 3) +
-                                  ",?" + std::to_string(keys + 4) + ",?" +
-                                  std::to_string(keys + 5) + ",?" + std::to_string(keys + 6);
   SYNCLINE_TRY(read_state_.prepare(db_,
                                    "SELECT site,seq,hlc,flags,context,cells FROM "
                                    "main.sync_state_" +
                                        n + " WHERE " + state_match));
-  SYNCLINE_TRY(write_state_.prepare(
-      db_, "INSERT OR REPLACE INTO main.sync_state_" + n + " VALUES(" + value_marks + ")"));
-  SYNCLINE_TRY(relay_.prepare(db_, "INSERT INTO main.sync_relay(t," + key_list(keys) + ") VALUES(" +
-                                       n + "," + marks.substr(0, marks.size() - 1) + ")"));
   if (!table_.present) return {};
 
   SYNCLINE_TRY(describe_table(db_, table_.name, &base_));
@@ -232,6 +223,13 @@ Status TableAccess::exists(RowKey key, bool* yes) {
   SYNCLINE_TRY(exists_.next(yes));
   exists_.reset();
   return {};
+}
+
+Status TableAccess::any_state(bool* yes) const {
+  Statement s;
+  SYNCLINE_TRY(
+      s.prepare(db_, "SELECT 1 FROM main.sync_state_" + std::to_string(table_.number) + " LIMIT 1"));
+  return s.next(yes);
 }
 
 Status TableAccess::probe_range(RowKey first, RowKey last, bool* state, bool* base) const {

@@ -26,6 +26,7 @@ class TableAccess {
   Status read_state(RowKey key, Arena* arena, LocalRow* row);
   Status read_base(RowKey key, Arena* arena, LocalRow* row);
   Status exists(RowKey key, bool* yes);
+  Status any_state(bool* yes) const;
   // Whether state or base table may have a row with a key from `first` to `last`. Two probes that
   // spare two for each row of a batch when a table is being filled.
   Status probe_range(RowKey first, RowKey last, bool* state, bool* base) const;
@@ -33,8 +34,13 @@ class TableAccess {
   Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
                     std::span<const Value>* image);
 
-  Status write_state(RowKey key, const PackedRow& packed);
-  Status append_relay(RowKey key);
+  // Keys and bytes of what is to be written are views that outlive the call.
+  struct StateWrite {
+    RowKey key;
+    PackedRow state;
+  };
+  Status write_states(std::span<const StateWrite> writes);
+  Status append_relay(std::span<const RowKey> keys);
   // Runs the base action of `write`. A refusal is an outcome; errors are everything else.
   Status write_base(const RowWrite& write, StoreOutcome* outcome);
 
@@ -64,6 +70,7 @@ class TableAccess {
   // False: the key columns cannot hold the key ('01' in an INTEGER), so no base row has it, though
   // SQLite would find one that it takes for equal. Row state keeps it as it travels.
   bool bind_key(Statement* statement, int position, RowKey key) const;
+  int bind_state(Statement* statement, int at, const StateWrite& write) const;
   Status insert_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
   Status update_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
   Status refusal(int rc, const RowWrite& write, StoreOutcome* outcome);
@@ -84,7 +91,8 @@ class TableAccess {
   std::vector<ColumnNumber> imaged_;        // present and not of the key
   std::vector<std::string> key_collation_;  // of the base table's key
   std::string key_match_;                   // WHERE of one base row, by its binary key
-  Statement read_state_, read_base_, exists_, read_image_, write_state_, relay_, erase_, fill_;
+  Statement read_state_, read_base_, exists_, read_image_, erase_, fill_;
+  Statement write_state_, write_states_, relay_, relays_;  // one row, many rows
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
 };
 

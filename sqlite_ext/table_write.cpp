@@ -9,27 +9,82 @@ namespace {
 // Marks a column of an update that gets no value.
 constexpr ColumnNumber kTakesDefault = ColumnNumber{1} << 31;
 
-}  // namespace
-
-Status TableAccess::write_state(RowKey key, const PackedRow& packed) {
-  const int at = static_cast<int>(table_.key.size());
-  bind_key(&write_state_, 1, key);
-  write_state_.bind(at + 1, int64_t{packed.site});
-  write_state_.bind(at + 2, packed.seq);
-  write_state_.bind(at + 3, packed.hlc);
-  write_state_.bind(at + 4, int64_t{packed.flags});
-  write_state_.bind(at + 5, packed.context);
-  if (packed.cells.empty()) {
-    write_state_.bind_null(at + 6);
-  } else {
-    write_state_.bind_blob(at + 6, packed.cells);
-  }
-  return write_state_.run();
+// Rows written by one statement. Beginning and ending one costs as much as such a row: one by one,
+// state took 1.6 times and sync_relay 2.3 times the instructions. SQLite before 3.32 allows 999
+// parameters.
+size_t rows_per_statement(size_t columns) {
+  return std::clamp<size_t>(900 / columns, 1, 64);
 }
 
-Status TableAccess::append_relay(RowKey key) {
-  bind_key(&relay_, 1, key);
-  return relay_.run();
+// "(?,?),(?,?)"
+std::string tuples(const std::string& first, size_t marks, size_t rows) {
+  std::string one = "(" + first;
+  for (size_t i = 0; i < marks; ++i)
+    one += i > 0 ? ",?" : "?";
+  one += ")";
+  std::string out = one;
+  for (size_t i = 1; i < rows; ++i)
+    out += "," + one;
+  return out;
+}
+
+}  // namespace
+
+int TableAccess::bind_state(Statement* statement, int at, const StateWrite& write) const {
+  const PackedRow& packed = write.state;
+  bind_key(statement, at, write.key);
+  at += static_cast<int>(write.key.size());
+  statement->bind(at, int64_t{packed.site});
+  statement->bind(at + 1, packed.seq);
+  statement->bind(at + 2, packed.hlc);
+  statement->bind(at + 3, int64_t{packed.flags});
+  statement->bind(at + 4, packed.context);
+  if (packed.cells.empty()) {
+    statement->bind_null(at + 5);
+  } else {
+    statement->bind_blob(at + 5, packed.cells);
+  }
+  return at + 6;
+}
+
+Status TableAccess::write_states(std::span<const StateWrite> writes) {
+  const size_t columns = table_.key.size() + 6, many = rows_per_statement(columns);
+  while (!writes.empty()) {
+    const size_t count = writes.size() >= many ? many : 1;
+    Statement& statement = count > 1 ? write_states_ : write_state_;
+    if (!statement.prepared()) {
+      SYNCLINE_TRY(statement.prepare(db_, "INSERT OR REPLACE INTO main.sync_state_" +
+                                              std::to_string(table_.number) + " VALUES" +
+                                              tuples("", columns, count)));
+    }
+    int at = 1;
+    for (const StateWrite& write : writes.first(count))
+      at = bind_state(&statement, at, write);
+    SYNCLINE_TRY(statement.run());
+    writes = writes.subspan(count);
+  }
+  return {};
+}
+
+Status TableAccess::append_relay(std::span<const RowKey> keys) {
+  const size_t columns = table_.key.size(), many = rows_per_statement(columns);
+  while (!keys.empty()) {
+    const size_t count = keys.size() >= many ? many : 1;
+    Statement& statement = count > 1 ? relays_ : relay_;
+    if (!statement.prepared()) {
+      SYNCLINE_TRY(statement.prepare(
+          db_, "INSERT INTO main.sync_relay(t," + key_list(columns) + ") VALUES" +
+                   tuples(std::to_string(table_.number) + ",", columns, count)));
+    }
+    int at = 1;
+    for (const RowKey& key : keys.first(count)) {
+      bind_key(&statement, at, key);
+      at += static_cast<int>(columns);
+    }
+    SYNCLINE_TRY(statement.run());
+    keys = keys.subspan(count);
+  }
+  return {};
 }
 
 void TableAccess::refuse_value(ColumnNumber column, StoreOutcome* outcome) const {
