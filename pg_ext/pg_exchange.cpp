@@ -1,7 +1,6 @@
 // Applying, exporting and inspecting, for the SQL functions in C. Nothing here throws into C.
 //
 // Results live in buffers of this file until the next call, for the C side copies them at once.
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "peers/postgres_url.h"
@@ -35,21 +34,6 @@ void bounded(SlStatus* status, Body body) noexcept {
   } catch (...) {
     fill_exception(status);
   }
-}
-
-Status apply_options(std::string_view text, ApplyOptions* out) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) {
-    return {StatusCode::invalid_argument, "options of sync_apply are not a JSON object"};
-  }
-  for (const auto& [key, value] : json.items()) {
-    if (key != "drift_ms_max" || !value.is_number_unsigned()) {
-      return {StatusCode::invalid_argument, "sync_apply does not take option \"" + key + "\"",
-              "it takes drift_ms_max, milliseconds"};
-    }
-    out->drift_ms_max = value.get<uint64_t>();
-  }
-  return {};
 }
 
 // Passes the versions of one row on, as lines of sync_inspect and sync_changes.
@@ -190,7 +174,7 @@ SlBytes slb_apply(SlBytes chunk, SlBytes options, SlStatus* status) {
   bounded(status, [&]() -> Status {
     ApplyOptions parsed;
     ApplyReport report;
-    SYNCLINE_TRY(apply_options(view(options), &parsed));
+    SYNCLINE_TRY(apply_options_from_json(view(options), &parsed));
     SYNCLINE_TRY(apply_now(view(chunk), parsed, &report));
     out = report_to_json(report);
     return {};

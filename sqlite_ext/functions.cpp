@@ -107,8 +107,7 @@ Status call_site_name(Call* call) {
     call->give(registry.name);
     return {};
   }
-  std::string name;
-  SYNCLINE_TRY(call->text(0, "the name of this site", &name));
+  const std::string name = call->bytes(0);  // empty: no name
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_site_name"));
   SYNCLINE_TRY(save_meta(call->db(), "name", Value::text(name)));
@@ -149,19 +148,7 @@ Status call_apply(Call* call) {
             "give it the column changes of sync_changes_since"};
   }
   ApplyOptions options;
-  if (call->given(1)) {
-    const Json json = Json::parse(call->bytes(1), nullptr, false);
-    if (!json.is_object()) {
-      return {StatusCode::invalid_argument, "options of sync_apply are not a JSON object"};
-    }
-    for (const auto& [key, value] : json.items()) {
-      if (key != "drift_ms_max" || !value.is_number_unsigned()) {
-        return {StatusCode::invalid_argument, "sync_apply does not take option \"" + key + "\"",
-                "it takes drift_ms_max, milliseconds"};
-      }
-      options.drift_ms_max = value.get<uint64_t>();
-    }
-  }
+  SYNCLINE_TRY(apply_options_from_json(call->bytes(1), &options));
   ApplyReport report;
   SYNCLINE_TRY(apply_to(call->db(), call->bytes(0), options, &report));
   call->give(report_to_json(report));

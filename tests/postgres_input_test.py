@@ -36,6 +36,8 @@ def _(t):
                  'on_delete cannot be "x"'),
                 ("SELECT sync_disable(NULL)", "the name of the table is missing or NULL"),
                 ("SELECT sync_apply(NULL)", "sync_apply needs a chunk, not NULL"),
+                ("SELECT sync_apply('', '{\"drift_ms\": 1}')", 'sync_apply has no option "drift_ms"'),
+                ("SELECT sync_apply('', '{\"drift_ms_max\": -1}')", "must be a whole number"),
                 ("SELECT * FROM sync_inspect(NULL)", "sync_inspect needs a chunk, not NULL"),
                 ("SELECT * FROM sync_changes_since(NULL)", "needs the receiver's vector"),
                 ("SELECT * FROM sync_changes_since('[]')", "malformed version vector"),
@@ -50,6 +52,8 @@ def _(t):
             raises(lambda: database.run(sql), words)  # pylint: disable=cell-var-from-loop
         assert "true" in str(database.value("SELECT sync_enable('task', NULL)"))
         assert database.value("SELECT sync_version()") == "0.1.0"
+        assert database.value("SELECT sync_site_name('here')") == "here"
+        assert str(database.value("SELECT length(sync_site_name(''))")) == "0"
 
 
 @test("postgres input: a table that search_path hides is named with its schema")

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apply_run.h"
+#include "json_options.h"
 #include "syncline/codec.h"
 #include "token.h"
 
@@ -211,6 +212,13 @@ Status retry_held(Port* port, ApplyReport* report) {
   *report = ApplyReport();
   const ApplyOptions options;
   return ApplyRun(port, options, report).retry();
+}
+
+Status apply_options_from_json(std::string_view json, ApplyOptions* out) {
+  JsonOptions in("sync_apply");
+  SYNCLINE_TRY(in.parse(json));
+  SYNCLINE_TRY(in.number("drift_ms_max", 0, hlc_to_ms(limits::hlc_max), &out->drift_ms_max));
+  return in.finish();
 }
 
 std::string report_to_json(const ApplyReport& report) {
