@@ -1,6 +1,6 @@
 """What a newcomer may type at psql, and what each engine answers: the same columns, the same words.
 
-Missing tables and NULL, hidden schemas, roles without rights, calls inside transactions and triggers.
+Missing tables, NULL, options that are wrong, hidden schemas, roles without rights.
 """
 import sys
 
@@ -36,7 +36,8 @@ def _(t):
                  'on_delete cannot be "x"'),
                 ("SELECT sync_disable(NULL)", "the name of the table is missing or NULL"),
                 ("SELECT sync_apply(NULL)", "sync_apply needs a chunk, not NULL"),
-                ("SELECT sync_apply('', '{\"drift_ms\": 1}')", 'sync_apply has no option "drift_ms"'),
+                ("SELECT sync_apply('', '{\"drift_ms\": 1}')",
+                 'sync_apply has no option "drift_ms"'),
                 ("SELECT sync_apply('', '{\"drift_ms_max\": -1}')", "must be a whole number"),
                 ("SELECT * FROM sync_inspect(NULL)", "sync_inspect needs a chunk, not NULL"),
                 ("SELECT * FROM sync_changes_since(NULL)", "needs the receiver's vector"),
