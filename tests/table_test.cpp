@@ -22,10 +22,14 @@ TEST_CASE("table: a name is found exactly, else without regard to case", "[table
   CHECK(find_table(tables({"größe"}), "GRöße") == 0);         // ASCII only
   CHECK(find_table(tables({"größe"}), "GRÖSSE") == -1);
   CHECK(find_table({}, "") == -1);
-  const std::vector<ColumnInfo> columns = {{"Id", "integer"}, {"id", "integer"}, {"V", "text"}};
+  std::vector<ColumnInfo> columns = {{"Id", "integer"}, {"id", "integer"}, {"V", "text"}};
   CHECK(find_column(columns, "v") == 2);
   CHECK(find_column(columns, "Id") == 0);
   CHECK(find_column(columns, "ID") == -1);
+  columns[2].dropped = true;
+  CHECK(find_column(columns, "V") == -1);
+  columns.push_back({"V", "text"});  // added again
+  CHECK(find_column(columns, "V") == 3);
 }
 
 TEST_CASE("table: the schema that travels leaves dropped columns out", "[table][unit]") {

@@ -15,11 +15,15 @@ bool equal_ignoring_case(std::string_view a, std::string_view b) {
                     [](char x, char y) { return fold_case(x) == fold_case(y); });
 }
 
+bool is_gone(const TableInfo&) { return false; }
+bool is_gone(const ColumnInfo& column) { return column.dropped; }
+
 template <typename Named>
 int64_t find_named(const std::vector<Named>& items, std::string_view name) {
   int64_t alike = -1;
   bool unique = true;
   for (size_t i = 0; i < items.size(); ++i) {
+    if (is_gone(items[i])) continue;
     if (items[i].name == name) return static_cast<int64_t>(i);
     if (!equal_ignoring_case(items[i].name, name)) continue;
     unique = alike < 0;

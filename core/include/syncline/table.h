@@ -55,7 +55,8 @@ struct TableInfo {
   TableSchema schema() const;  // present and parked columns; dropped ones do not travel
 };
 
-// Finds by exact name, else by ASCII case-insensitive name if that is unique. -1: none.
+// Finds by exact name, else by ASCII case-insensitive name if that is unique. -1: none. A dropped
+// column is not found: what a peer sends for it is parked under a number of its own.
 int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name);
 int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view name);
 
