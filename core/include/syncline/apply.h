@@ -36,8 +36,8 @@ Status apply_chunk(Port* port, std::string_view bytes, const ApplyOptions& optio
 // that may let rows in: a column or table appeared.
 Status retry_held(Port* port, ApplyReport* report);
 
-// Parses {"drift_ms_max": n}, the options of sync_apply. Errors: invalid_argument, naming an unknown
-// key and the nearest known one.
+// Parses {"drift_ms_max": n}, the options of sync_apply. Errors: invalid_argument, naming an
+// unknown key and the nearest known one.
 Status apply_options_from_json(std::string_view json, ApplyOptions* out);
 
 // {"applied": 3, "unchanged": 0, ...}: what sync_apply returns.
