@@ -132,7 +132,8 @@ def _(t, a, b):
     assert rows(b, "SELECT * FROM u") == [("1", "two"), ("2", "one"), ("3", "three")]
     run(batch(["UPDATE u SET email = 'x' WHERE id = 1", "UPDATE u SET email = 'y' WHERE id = 2",
                "UPDATE u SET email = 'one' WHERE id = 3",
-               "UPDATE u SET email = 'three' WHERE id = 1", "UPDATE u SET email = 'two' WHERE id = 2"]), b)
+               "UPDATE u SET email = 'three' WHERE id = 1",
+               "UPDATE u SET email = 'two' WHERE id = 2"]), b)
     settle([a, b])
     equal([a, b], ["u"])
     assert rows(a, "SELECT * FROM u") == [("1", "three"), ("2", "two"), ("3", "one")]
@@ -171,7 +172,7 @@ def child_against_parent(_t, a, b, action):
 
 
 for clause in ("CASCADE", "RESTRICT", "SET NULL"):
-    on_pairs(f"scenario 6: child inserted, parent deleted, ON DELETE {clause}: held till it is back",
+    on_pairs(f"scenario 6: child inserted, parent deleted, ON DELETE {clause}: held until back",
              tuple(MIXED) if clause != "CASCADE" else MIXED + ("PostgreSQL-PostgreSQL",))(
         lambda t, a, b, clause=clause: child_against_parent(t, a, b, clause))
 
@@ -180,7 +181,8 @@ for clause in ("CASCADE", "RESTRICT", "SET NULL"):
 def _(t, a, b):
     enforce(a, b)
     lite = ("CREATE TABLE x(id INTEGER PRIMARY KEY, "
-            "y INTEGER REFERENCES y(id) DEFERRABLE INITIALLY DEFERRED, up INTEGER REFERENCES x(id)); CREATE TABLE y(id INTEGER PRIMARY KEY, "
+            "y INTEGER REFERENCES y(id) DEFERRABLE INITIALLY DEFERRED, "
+            "up INTEGER REFERENCES x(id)); CREATE TABLE y(id INTEGER PRIMARY KEY, "
             "x INTEGER REFERENCES x(id))")
     server = ("CREATE TABLE x(id INTEGER PRIMARY KEY, y INTEGER, up INTEGER REFERENCES x(id));"
               "CREATE TABLE y(id INTEGER PRIMARY KEY, x INTEGER REFERENCES x(id));"
