@@ -168,8 +168,8 @@ Status ChangeScan::load_changes(const Bounds& bounds) {
     SYNCLINE_TRY(read(from_log + " AND seq<=?2" + in, {bounds.log_from, bounds.folded}));
   }
   if (bounds.relay_from < bounds.relay_head) {
-    SYNCLINE_TRY(read("t,0,0,0," + keys + " FROM main.sync_relay WHERE pos>?1" + in,
-                      {bounds.relay_from}));
+    SYNCLINE_TRY(
+        read("t,0,0,0," + keys + " FROM main.sync_relay WHERE pos>?1" + in, {bounds.relay_from}));
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
     const int order = a.compare_row(b);

@@ -108,7 +108,8 @@ Status add_columns(const BaseTable& base, TableInfo* table, TableExtra* extra) {
   return {};
 }
 
-// Lists the rows that stay here because their key holds NULL; there are few, and an index finds them.
+// Lists the rows that stay here because their key holds NULL; there are few, and an index finds
+// them.
 Status list_null_keys(sqlite3* db, const BaseTable& base, const TableInfo& table) {
   if (!base.nullable_key) return {};
   std::string keys, any_null;
@@ -123,7 +124,8 @@ Status list_null_keys(sqlite3* db, const BaseTable& base, const TableInfo& table
     SYNCLINE_TRY(s.next(&row));
     if (!row) return {};
     std::vector<Value> key;
-    for (size_t i = 0; i < base.key.size(); ++i) key.push_back(s.value(static_cast<int>(i)));
+    for (size_t i = 0; i < base.key.size(); ++i)
+      key.push_back(s.value(static_cast<int>(i)));
     SYNCLINE_TRY(record_null_key(db, table, RowKey(key), true));
   }
 }
@@ -181,11 +183,19 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
             "for example {\"on_delete\": \"update_wins\"}"};
   }
   for (const auto& [key, value] : parsed.items()) {
+    const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
+    if (key == "triggers") {
+      if (name != "fire" && name != "off") {
+        return {StatusCode::invalid_argument, "triggers cannot be \"" + name + "\"",
+                "one of \"fire\", \"off\""};
+      }
+      out->fire = name == "fire";
+      continue;
+    }
     if (key != "on_delete") {
       return {StatusCode::invalid_argument, "sync_enable has no option \"" + key + "\"",
-              "known options: \"on_delete\""};
+              "known options: \"on_delete\", \"triggers\""};
     }
-    const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
     const std::vector<std::string> names = {"update_wins", "delete_wins", "last_writer"};
     const auto at = std::find(names.begin(), names.end(), name);
     if (at == names.end()) {
@@ -225,6 +235,10 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   int64_t at = find_table(registry->tables, base.name);
   if (at >= 0 && registry->tables[static_cast<size_t>(at)].present) {
     report->already = true;
+    if (options.fire.has_value()) {
+      registry->extras[static_cast<size_t>(at)].fire = *options.fire;
+      SYNCLINE_TRY(save_fire(db, *registry));
+    }
     describe(registry->tables[static_cast<size_t>(at)], report);
     return {};
   }
@@ -240,6 +254,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   TableExtra& extra = registry->extras[static_cast<size_t>(at)];
   table.name = base.name;
   table.on_delete = options.on_delete;
+  extra.fire = options.fire.value_or(false);
   if (report->adopted) SYNCLINE_TRY(adopt(db, base, &table, &extra));
   table.present = true;
   SYNCLINE_TRY(add_columns(base, &table, &extra));
@@ -263,7 +278,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   for (size_t i = 0; i < registry->tables.size(); ++i) {
     SYNCLINE_TRY(save_table(db, *registry, i));
   }
-  return {};
+  return options.fire.has_value() ? save_fire(db, *registry) : Status();
 }
 
 Status unknown_table(const Registry& registry, std::string_view name) {

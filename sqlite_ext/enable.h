@@ -1,6 +1,7 @@
 // Starting and stopping to track a table.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,9 +12,11 @@ namespace syncline {
 
 struct EnableOptions {
   OnDelete on_delete = OnDelete::update_wins;
+  std::optional<bool> fire;  // whether triggers run on rows that arrive; also for a tracked table
 };
 
-// Parses sync_enable's options: {"on_delete": "update_wins"|"delete_wins"|"last_writer"}. Errors:
+// Parses sync_enable's options: {"on_delete": "update_wins"|"delete_wins"|"last_writer",
+// "triggers": "off"|"fire"}. Errors:
 // invalid_argument, naming an unknown key or value and the nearest known one.
 Status enable_options_from_json(std::string_view json, EnableOptions* out);
 

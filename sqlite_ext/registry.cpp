@@ -31,7 +31,8 @@ CREATE TABLE main.sync_log(seq INTEGER PRIMARY KEY, t, ver, mask, k1);
 CREATE TABLE main.sync_relay(pos INTEGER PRIMARY KEY, t, k1);
 CREATE TABLE main.sync_growth(begin INTEGER, site INTEGER, seq INTEGER,
   PRIMARY KEY(site,seq)) WITHOUT ROWID;
-CREATE TABLE main.sync_context(id INTEGER PRIMARY KEY, begin INTEGER NOT NULL, vector BLOB NOT NULL);
+CREATE TABLE main.sync_context(id INTEGER PRIMARY KEY, begin INTEGER NOT NULL,
+  vector BLOB NOT NULL);
 CREATE TABLE main.sync_incoming(sender BLOB PRIMARY KEY, token TEXT NOT NULL,
   begin INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE main.sync_conflict(id TEXT PRIMARY KEY, t INTEGER NOT NULL, key BLOB NOT NULL,
@@ -145,6 +146,16 @@ Status load_tables(sqlite3* db, Registry* out) {
   }
 }
 
+Status load_fire(sqlite3* db, Registry* out) {
+  std::string text;
+  SYNCLINE_TRY(query_text(db, "SELECT value FROM main.sync_meta WHERE key='fire'", &text));
+  for (uint32_t number : numbers_of(text)) {
+    const int64_t at = out->position(number);
+    if (at >= 0) out->extras[static_cast<size_t>(at)].fire = true;
+  }
+  return {};
+}
+
 Status load_columns(sqlite3* db, Registry* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
@@ -201,6 +212,7 @@ Status load_registry(sqlite3* db, Registry* out) {
   SYNCLINE_TRY(load_meta(db, out));
   SYNCLINE_TRY(load_sites(db, out));
   SYNCLINE_TRY(load_tables(db, out));
+  SYNCLINE_TRY(load_fire(db, out));
   return load_columns(db, out);
 }
 
@@ -238,6 +250,15 @@ Status save_site(sqlite3* db, SiteIndex index, const SiteId& id) {
   s.bind(1, int64_t{index});
   s.bind_blob(2, {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()});
   return s.run();
+}
+
+Status save_fire(sqlite3* db, const Registry& registry) {
+  std::vector<uint32_t> numbers;
+  for (size_t i = 0; i < registry.tables.size(); ++i) {
+    if (registry.extras[i].fire) numbers.push_back(registry.tables[i].number);
+  }
+  const std::string text = text_of(numbers);
+  return save_meta(db, "fire", Value::text(text));
 }
 
 Status save_table(sqlite3* db, const Registry& registry, size_t position) {

@@ -1,7 +1,7 @@
 // The companions that describe this database: who it is, what it tracks, how far it has folded.
 //
 //   sync_meta(key, value)            format, name, schema_version, folded, shared, key_columns,
-//                                    next_table
+//                                    next_table; fire: numbers of tables whose triggers fire
 //   sync_clock(id, floor)            one row; every hlc written here is at least `floor`
 //   sync_site(n, id)                 the numbering of sites: n is a SiteIndex
 //   sync_incarnation(from_seq, site) log positions from `from_seq` on are dots of `site`; the last
@@ -34,6 +34,7 @@ struct TableExtra {
   std::vector<uint64_t> known_after;
   std::string suspect;     // why changes may have been missed; empty: none were
   std::string enabled_at;  // ISO timestamp
+  bool fire = false;       // the application's triggers run on rows that arrive
   bool adopting = false;   // was parked until just now: held rows are to be tried again
 };
 
@@ -70,6 +71,8 @@ Status save_meta(sqlite3* db, const char* key, const Value& value);
 Status save_site(sqlite3* db, SiteIndex index, const SiteId& id);
 // Writes a table's row and columns as `registry` has them.
 Status save_table(sqlite3* db, const Registry& registry, size_t position);
+// Writes which tables have `fire`.
+Status save_fire(sqlite3* db, const Registry& registry);
 Status delete_table(sqlite3* db, uint32_t number);
 // Creates sync_state_<n>, and makes the log wide enough for its key.
 Status create_state(sqlite3* db, Registry* registry, const TableInfo& table);

@@ -8,6 +8,7 @@
 
 #include "sqlite_ext/access_pool.h"
 #include "sqlite_ext/change_scan.h"
+#include "sqlite_ext/trigger_guard.h"
 #include "syncline/port.h"
 
 namespace syncline {
@@ -20,6 +21,7 @@ class SqlitePort : public Port {
       : db_(db),
         registry_(*registry),
         foreign_keys_(foreign_keys),
+        guard_(db, *registry),
         pool_(db, *registry),
         scan_(db, *registry, &pool_, changes != nullptr ? changes : &own_changes_) {}
 
@@ -45,6 +47,9 @@ class SqlitePort : public Port {
   uint64_t shared_seen() const { return shared_seen_; }
 
  private:
+  Status write_base(TableAccess* access, std::span<const RowWrite> writes,
+                    std::vector<StoreOutcome>* outcomes);
+  Status write_firing(TableAccess* access, const RowWrite& write, StoreOutcome* outcome);
   Status save_sites(const SiteTable& sites);
   Status save_knowledge(const SiteState& site, const ExchangeUpdate& update);
   Status save_contexts(const SiteState& site, const ExchangeUpdate& update);
@@ -52,6 +57,7 @@ class SqlitePort : public Port {
   sqlite3* db_;
   Registry& registry_;
   bool foreign_keys_;
+  TriggerGuard guard_;
   AccessPool pool_;
   ChangeList own_changes_;
   ChangeScan scan_;

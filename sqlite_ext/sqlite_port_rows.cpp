@@ -32,19 +32,54 @@ Status SqlitePort::fetch(const TableInfo& table, std::span<const RowKey> keys, R
   return {};
 }
 
+// One base row with the application's triggers. A row that a trigger will not have is held; a
+// delete that one refuses is done without them.
+Status SqlitePort::write_firing(TableAccess* access, const RowWrite& write, StoreOutcome* outcome) {
+  SYNCLINE_TRY(guard_.admit_one());
+  Status written = access->write_base(write, outcome);
+  if (!outcome->stored || write.base == BaseAction::none) return written;
+  const bool ignored = written.ok() && sqlite3_changes(db_) == 0;
+  if (write.base != BaseAction::erase) {
+    if (!ignored) return written;
+    outcome->stored = false;
+    outcome->kind = ConflictKind::constraint;
+    outcome->reason = "a trigger of table \"" + access->table().name + "\" ignores this row";
+    return {};
+  }
+  const bool refused = !written.ok() && sqlite3_extended_errcode(db_) == SQLITE_CONSTRAINT_TRIGGER;
+  if (!ignored && !refused) return written;
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  SYNCLINE_TRY(guard_.admit_one());
+  written = access->write_base(write, outcome);
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, nullptr);
+  return written;
+}
+
+Status SqlitePort::write_base(TableAccess* access, std::span<const RowWrite> writes,
+                              std::vector<StoreOutcome>* outcomes) {
+  const bool fires = guard_.fires(access->table());
+  if (fires) SYNCLINE_TRY(guard_.begin(access->table()));
+  Status written;
+  for (size_t i = 0; i < writes.size() && written.ok(); ++i) {
+    StoreOutcome* outcome = &(*outcomes)[i];
+    written =
+        fires ? write_firing(access, writes[i], outcome) : access->write_base(writes[i], outcome);
+  }
+  return fires ? guard_.end(std::move(written)) : written;
+}
+
 Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> writes,
                          std::vector<StoreOutcome>* outcomes) {
   outcomes->clear();
   outcomes->resize(writes.size());
   TableAccess* access = nullptr;
   SYNCLINE_TRY(pool_.get(table.number, &access));
+  SYNCLINE_TRY(write_base(access, writes, outcomes));
   std::vector<TableAccess::StateWrite> states;
   std::vector<RowKey> relays;
   states.reserve(writes.size());
   for (size_t i = 0; i < writes.size(); ++i) {
-    StoreOutcome& outcome = (*outcomes)[i];
-    SYNCLINE_TRY(access->write_base(writes[i], &outcome));
-    if (!outcome.stored) continue;
+    if (!(*outcomes)[i].stored) continue;
     states.push_back({writes[i].key, writes[i].state});
     if (writes[i].relay) relays.push_back(writes[i].key);
   }

@@ -227,8 +227,8 @@ Status TableAccess::exists(RowKey key, bool* yes) {
 
 Status TableAccess::any_state(bool* yes) const {
   Statement s;
-  SYNCLINE_TRY(
-      s.prepare(db_, "SELECT 1 FROM main.sync_state_" + std::to_string(table_.number) + " LIMIT 1"));
+  SYNCLINE_TRY(s.prepare(
+      db_, "SELECT 1 FROM main.sync_state_" + std::to_string(table_.number) + " LIMIT 1"));
   return s.next(yes);
 }
 

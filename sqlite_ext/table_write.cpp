@@ -72,9 +72,9 @@ Status TableAccess::append_relay(std::span<const RowKey> keys) {
     const size_t count = keys.size() >= many ? many : 1;
     Statement& statement = count > 1 ? relays_ : relay_;
     if (!statement.prepared()) {
-      SYNCLINE_TRY(statement.prepare(
-          db_, "INSERT INTO main.sync_relay(t," + key_list(columns) + ") VALUES" +
-                   tuples(std::to_string(table_.number) + ",", columns, count)));
+      SYNCLINE_TRY(
+          statement.prepare(db_, "INSERT INTO main.sync_relay(t," + key_list(columns) + ") VALUES" +
+                                     tuples(std::to_string(table_.number) + ",", columns, count)));
     }
     int at = 1;
     for (const RowKey& key : keys.first(count)) {

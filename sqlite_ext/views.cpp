@@ -66,6 +66,8 @@ class TablesSource : public RowSource {
           give_text(context, extra.suspect);
         } else if (!table.present) {
           give_text(context, "only peers have it: create the table and sync_enable it");
+        } else if (extra.fire) {
+          give_text(context, "triggers fire on rows that arrive");
         }
         break;
       default:
@@ -165,10 +167,10 @@ class PeersSource : public RowSource {
     } else if (column == kClockAhead) {
       if (!peer.site.empty()) sqlite3_result_int64(context, peer.clock_ahead_ms);
     } else {
-      const std::string texts[] = {peer.name,         mask_password(peer.url), peer.site,
-                                   peer.site_name,    peer.vector,             peer.last_attempt,
-                                   peer.last_success, peer.last_error,         "",
-                                   breaker_state(peer)};
+      const std::string texts[] = {
+          peer.name,   mask_password(peer.url), peer.site,         peer.site_name,
+          peer.vector, peer.last_attempt,       peer.last_success, peer.last_error,
+          "",          breaker_state(peer)};
       if (!texts[column].empty()) give_text(context, texts[column]);
     }
   }
