@@ -20,7 +20,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(sl_sync_apply);
 PG_FUNCTION_INFO_V1(sl_sync_inspect);
@@ -266,7 +265,7 @@ sl_sync_inspect(PG_FUNCTION_ARGS)
 	sl_need_argument(fcinfo, 0, "sync_inspect needs a chunk, not NULL",
 					 "Give it the column changes of sync_changes_since.");
 	chunk = PG_GETARG_BYTEA_PP(0);
-	InitMaterializedSRF(fcinfo, 0);
+	sl_begin_rows(fcinfo);
 	slb_inspect((SlBytes) {VARDATA_ANY(chunk), VARSIZE_ANY_EXHDR(chunk)}, fcinfo->resultinfo,
 				&status);
 	sl_report(&status);
@@ -278,7 +277,7 @@ sl_changes(PG_FUNCTION_ARGS)
 {
 	SlStatus	status;
 
-	InitMaterializedSRF(fcinfo, 0);
+	sl_begin_rows(fcinfo);
 	sl_merge_begin("sync_changes");
 	sl_fold(true);
 	slb_changes(fcinfo->resultinfo, &status);

@@ -188,8 +188,8 @@ sl_create_state_table(uint32 number)
 		" context int8, site int4 NOT NULL, flags int4 NOT NULL, key bytea NOT NULL, cells bytea,"
 		" CONSTRAINT state_%u_pkey PRIMARY KEY (key));"
 		"CREATE INDEX state_%u_pos ON syncline.state_%u (pos);"
-		"GRANT SELECT ON syncline.state_%u TO pg_database_owner",
-		number, number, number, number, number);
+		"GRANT SELECT ON syncline.state_%u TO %s",
+		number, number, number, number, number, sl_owner_role());
 
 	sl_exec_ddl(sql);
 }

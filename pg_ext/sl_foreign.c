@@ -91,7 +91,7 @@ foreign_keys(Oid child, Oid parent)
 	{
 		ForeignKey *key;
 
-		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_FOREIGN)
+		if (!sl_is_foreign_key((Form_pg_constraint) GETSTRUCT(tuple)))
 			continue;
 		key = palloc(sizeof(ForeignKey));
 		read_foreign_key(tuple, key);
@@ -153,7 +153,7 @@ sl_leaf_references(void *argument)
 	{
 		ForeignKey *key;
 
-		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_FOREIGN)
+		if (!sl_is_foreign_key((Form_pg_constraint) GETSTRUCT(tuple)))
 			continue;
 		key = palloc(sizeof(ForeignKey));
 		read_foreign_key(tuple, key);

@@ -16,7 +16,6 @@
 #include "storage/shm_toc.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/wait_event.h"
 
 PG_FUNCTION_INFO_V1(sl_sync_now);
 

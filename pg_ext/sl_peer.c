@@ -157,7 +157,7 @@ sl_sync_remove_peer(PG_FUNCTION_ARGS)
 static void
 check_may_use_peers(void)
 {
-	if (!has_privs_of_role(GetUserId(), ROLE_PG_DATABASE_OWNER) && !superuser())
+	if (!sl_owns_database(MyDatabaseId, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("only the owner of the database may use stored peers"),

@@ -93,8 +93,13 @@ prepare_expressions(SlBase *base)
 	writer->checks = palloc0(sizeof(ExprState *) * Max(1, constr->num_check));
 	writer->check_count = constr->num_check;
 	for (int i = 0; i < constr->num_check; i++)
-		writer->checks[i] = ExecPrepareExpr(stringToNode(constr->check[i].ccbin),
-											writer->estate);
+	{
+		Expr	   *condition = sl_check_condition(base->rel, &constr->check[i]);
+
+		/* none: ExecCheck takes that for fulfilled */
+		if (condition != NULL)
+			writer->checks[i] = ExecPrepareExpr(condition, writer->estate);
+	}
 }
 
 static void

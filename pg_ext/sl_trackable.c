@@ -5,6 +5,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -150,6 +151,16 @@ refuse_inheritance(Relation relation, const char *name)
 		REFUSE("other tables inherit from it", "ALTER TABLE ... NO INHERIT the children first.");
 }
 
+static bool
+has_ordinary_key(Relation relation)
+{
+	Relation	index = index_open(sl_primary_key_index(relation), AccessShareLock);
+	bool		ordinary = index->rd_rel->relam == BTREE_AM_OID;
+
+	index_close(index, NoLock);
+	return ordinary;
+}
+
 void
 sl_refuse_untrackable(Relation relation)
 {
@@ -163,4 +174,6 @@ sl_refuse_untrackable(Relation relation)
 	if (!OidIsValid(sl_primary_key_index(relation)))
 		REFUSE("it has no primary key",
 			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
+	if (!has_ordinary_key(relation))
+		REFUSE("its primary key is over periods of time", "Track a table with an ordinary key.");
 }

@@ -26,7 +26,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 
 /* So often, at least, a wait looks whether the caller is still there. */
 #define WAIT_MS_MAX 1000

@@ -16,8 +16,8 @@ GRANT USAGE ON SCHEMA syncline TO PUBLIC;
 
 -- Bookkeeping -----------------------------------------------------------------------------------
 --
--- Written by the C functions only, as the owner of this schema. pg_database_owner may read, so that
--- a database owner's pg_dump succeeds. Sites, tables and columns go by our own numbers everywhere:
+-- Written by the C functions only, as the owner of this schema. The owner of the database may read,
+-- so that its pg_dump succeeds. Sites, tables and columns go by our own numbers everywhere:
 -- oids and attribute numbers change when a dump is restored.
 
 -- The local numbering of sites.
@@ -140,7 +140,6 @@ CREATE TABLE syncline.peer (
   clock_ahead_ms int8
 );
 
-GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO pg_database_owner;
 
 SELECT pg_catalog.pg_extension_config_dump('syncline.site', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.self', '');
@@ -258,11 +257,24 @@ CREATE VIEW sync_conflicts WITH (security_barrier) AS
   WHERE pg_catalog.has_table_privilege(coalesce(t.relation, 'syncline.conflict'), 'SELECT');
 
 GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts TO PUBLIC;
--- Stored peers and the identity concern the whole database.
+
+-- Stored peers and the identity concern the whole database: they are its owner's. PostgreSQL 13 has
+-- no role that stands for the owner; there it is the owner of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
   sync_remove_peer(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
-  sync_remove_peer(text) TO pg_database_owner;
+DO $$
+DECLARE
+  owner text;
+BEGIN
+  SELECT pg_catalog.quote_ident(r.rolname) INTO owner
+    FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
+    WHERE d.datname = pg_catalog.current_database() AND
+          (r.rolname = 'pg_database_owner' OR r.oid = d.datdba)
+    ORDER BY r.rolname = 'pg_database_owner' DESC LIMIT 1;
+  EXECUTE 'GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO ' || owner;
+  EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
+    ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text) TO ' || owner;
+END $$;
 
 -- Last, so that the lines above do not fire them.
 CREATE EVENT TRIGGER syncline_ddl_end ON ddl_command_end EXECUTE FUNCTION syncline.on_ddl_end();
