@@ -359,3 +359,54 @@ void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, 
     fill_exception(status);
   }
 }
+
+namespace syncline::pg {
+
+namespace {
+
+// The record of a value that waited for a column and does not fit it.
+Status note_unfit(uint32_t number, uint32_t column, std::string_view key, const Value& value,
+                  std::string_view reason) {
+  SiteState site;
+  std::vector<TableInfo> tables;
+  SYNCLINE_TRY(load_site(&site));
+  SYNCLINE_TRY(load_tables(&tables));
+  for (const TableInfo& table : tables) {
+    if (table.number != number || column >= table.column_count()) continue;
+    Arena arena;
+    std::vector<Value> decoded;
+    SYNCLINE_TRY(decode_key(key, &arena, &decoded));
+    ConflictRecord record;
+    record.table = &table;
+    record.key = std::string(key);
+    record.pk_json = key_to_json(table, decoded);
+    SiteId hash;  // as wide, and written alike
+    hash128(held_conflict_id(table, decoded) + table.columns[column].name)
+        .copy(reinterpret_cast<char*>(hash.bytes.data()), hash.bytes.size());
+    record.conflict.id = to_hex(hash);
+    record.conflict.kind = ConflictKind::schema;
+    record.conflict.column = column;
+    record.conflict.loser_json = value_to_json(value);
+    record.reason = reason;
+    return record_conflicts({&record, 1}, site.sites);
+  }
+  return {};
+}
+
+}  // namespace
+
+}  // namespace syncline::pg
+
+void slb_note_unfit(uint32_t number, uint32_t column, SlBytes key, const SlValue* value,
+                    SlBytes reason, SlStatus* status) {
+  using namespace syncline;
+  using namespace syncline::pg;
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    const Value& shown = *reinterpret_cast<const Value*>(value);
+    fill(note_unfit(number, column, view(key), shown, view(reason)), status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}

@@ -414,6 +414,9 @@ void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatu
  */
 void slb_shown_values(uint32_t table, uint32_t column, const SlStateRow *rows, uint32_t count,
 					  SlValue *values, SlStatus *status);
+/* Records a conflict: this value of the column does not fit, for a reason that names no value. */
+void slb_note_unfit(uint32_t table, uint32_t column, SlBytes key, const SlValue *value,
+					SlBytes reason, SlStatus *status);
 
 /* JSON texts; they live until the next call of either. */
 SlBytes slb_version_vector(SlStatus *status);

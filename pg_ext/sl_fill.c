@@ -3,7 +3,7 @@
  *
  * Its values have waited in row state; here they go to the base rows, as the merge shows them.
  * State stays as it is: a value that stands in both places says nothing new. A value that the
- * column cannot hold stays in state only.
+ * column cannot hold stays in state only, and a conflict record says so.
  */
 #include "sl_host.h"
 
@@ -95,10 +95,17 @@ fill_batch(FillRow *row, uint32 column, SlStateRow *rows, uint32 count)
 			continue;
 		row->key = rows[i].key;
 		row->value = &values[i];
-		if (sl_try(fill_row, row, &failure) == 2)
+		switch (sl_try(fill_row, row, &failure))
 		{
-			status.code = SL_HOST_FAILED;
-			sl_report(&status);
+			case 1:
+				slb_note_unfit(row->table->number, column, row->key, row->value,
+							   (SlBytes) {failure.message, strlen(failure.message)}, &status);
+				sl_report(&status);
+				break;
+			case 2:
+				status.code = SL_HOST_FAILED;
+				sl_report(&status);
+				break;
 		}
 	}
 }

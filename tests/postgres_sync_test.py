@@ -190,6 +190,24 @@ def _(t):
     assert same_rows(a, b, ["task"]) == 20
 
 
+@test("postgres sync: a value that does not fit a column which appears is recorded")
+def _(t):
+    a, b = t.postgres("a"), t.postgres("b")
+    for db in (a, b):
+        db.run("CREATE TABLE task(id int PRIMARY KEY)")
+        db.value("SELECT sync_enable('task')")
+    a.run("ALTER TABLE task ADD COLUMN note text; INSERT INTO task VALUES (1, 'short'),"
+          " (2, 'much too long for it')")
+    settle(a, b)
+    b.run("ALTER TABLE task ADD COLUMN note varchar(5)")
+    assert b.rows("SELECT * FROM task ORDER BY id") == [("1", "short"), ("2", None)]
+    assert b.rows("SELECT pk->>'id', column_name, kind, status, remote, winner, note"
+                  " FROM sync_conflicts") == [
+        ("2", "note", "schema", "open", '"much too long for it"', None,
+         "the value does not fit the column's type")]
+    assert a.rows("SELECT note FROM task WHERE id = 2") == [("much too long for it",)]
+
+
 @test("postgres sync: 100,000 rows in seconds; again, none")
 def _(t):
     a, b = pair(t)
