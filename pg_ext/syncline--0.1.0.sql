@@ -273,7 +273,8 @@ BEGIN
     ORDER BY r.rolname = 'pg_database_owner' DESC LIMIT 1;
   EXECUTE 'GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
-    ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text) TO ' || owner;
+    ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text) TO '
+    || owner;
 END $$;
 
 -- Last, so that the lines above do not fire them.
