@@ -265,7 +265,8 @@ Status ChangeScan::finish_row(const Changed* changed, RowKey stored, RowBatch* o
     const std::span<const LogEvent> events(list_.events.data() + changed->event_begin,
                                            changed->event_end - changed->event_begin);
     bool touched = false;
-    SYNCLINE_TRY(overlay_row(access_, registry_, events, row->stored, &out->arena, row, &touched));
+    SYNCLINE_TRY(overlay_row(access_, registry_, events, row->stored, &out->arena, row, &fold_work_,
+                             &touched));
   }
   if (row->has_state || row->stored) out->rows.push_back(*row);
   return {};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "sqlite_ext/access_pool.h"
+#include "sqlite_ext/log_fold.h"
 #include "syncline/fold.h"
 #include "syncline/port.h"
 
@@ -75,6 +76,7 @@ class ChangeScan {
   TableAccess* access_ = nullptr;
   size_t change_ = 0, change_end_ = 0;
   Statement base_, state_;
+  FoldWork fold_work_;
   std::vector<Value> base_key_, state_key_;
   bool base_live_ = false, state_live_ = false;
 };

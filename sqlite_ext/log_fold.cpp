@@ -22,16 +22,15 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq) {
 namespace {
 
 // What the log says, suspects settled: a suspect means something only if the row is gone.
-std::vector<LogEvent> settle_suspects(std::span<const LogEvent> events, bool exists) {
-  std::vector<LogEvent> out;
+void settle_suspects(std::span<const LogEvent> events, bool exists, std::vector<LogEvent>* out) {
+  out->clear();
   for (LogEvent event : events) {
     if (event.mask == kMaskSuspect) {
       if (exists) continue;
       event.mask = kMaskAll;
     }
-    out.push_back(event);
+    out->push_back(event);
   }
-  return out;
 }
 
 bool is_bare_baseline(const RowState& row, const TableInfo& table) {
@@ -39,16 +38,11 @@ bool is_bare_baseline(const RowState& row, const TableInfo& table) {
          !row.rest[0].dead;
 }
 
-// What a fold needs beside the row: kept from row to row for their memory.
-struct FoldWork {
-  RowState row;
-  std::string packed;
-};
-
 Status fold_into(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
                  bool exists, Arena* arena, LocalRow* local, FoldWork* work, bool* changed) {
   const TableInfo& table = access->table();
-  const std::vector<LogEvent> settled = settle_suspects(events, exists);
+  std::vector<LogEvent>& settled = work->settled;
+  settle_suspects(events, exists, &settled);
   *changed = false;
   if (local->has_state) {
     SYNCLINE_TRY(unpack_row(local->state, table.column_count(), &work->row));
@@ -260,9 +254,8 @@ class Folder {
 }  // namespace
 
 Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
-                   bool exists, Arena* arena, LocalRow* row, bool* changed) {
-  FoldWork work;
-  SYNCLINE_TRY(fold_into(access, registry, events, exists, arena, row, &work, changed));
+                   bool exists, Arena* arena, LocalRow* row, FoldWork* work, bool* changed) {
+  SYNCLINE_TRY(fold_into(access, registry, events, exists, arena, row, work, changed));
   if (*changed) row->state.cells = arena->copy(row->state.cells);
   return {};
 }

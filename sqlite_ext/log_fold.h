@@ -8,6 +8,13 @@
 
 namespace syncline {
 
+// What folding needs beside the row: kept from row to row for its memory.
+struct FoldWork {
+  RowState row;
+  std::string packed;
+  std::vector<LogEvent> settled;
+};
+
 // Columns below this were known to the trigger that wrote entry `seq`.
 ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
 
@@ -16,7 +23,7 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
 // say nothing.
 // Exporting uses it to overlay entries that are not folded yet.
 Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
-                   bool exists, Arena* arena, LocalRow* row, bool* changed);
+                   bool exists, Arena* arena, LocalRow* row, FoldWork* work, bool* changed);
 
 // Folds every entry not folded yet. REQUIRES: a write transaction. Cost: a sort of the new entries,
 // then one pass in key order.

@@ -41,6 +41,8 @@ CREATE TABLE main.sync_conflict(id TEXT PRIMARY KEY, t INTEGER NOT NULL, key BLO
   remote_site TEXT, local_at TEXT, remote_at TEXT, detected_at TEXT, resolved_at TEXT,
   resolved_by TEXT, note TEXT) WITHOUT ROWID;
 CREATE INDEX main.sync_conflict_row ON sync_conflict(t,key);
+CREATE INDEX main.sync_conflict_held ON sync_conflict(detected_at,id) WHERE status='open'
+  AND kind IN ('unique','foreign_key','constraint');
 CREATE TABLE main.sync_peer(name TEXT PRIMARY KEY, url TEXT NOT NULL, options TEXT, site TEXT,
   site_name TEXT, vector TEXT, last_success TEXT, last_error TEXT, last_attempt TEXT,
   failures INTEGER NOT NULL DEFAULT 0, clock_ahead_ms INTEGER) WITHOUT ROWID;
