@@ -84,6 +84,7 @@ typedef struct Walk
 	bool		at_end;
 	SlBytes		sought;			/* the key last looked for */
 	SlBytes		found;			/* that of the row in `slot` */
+	bytea	   *bound;			/* the scan's own key: every step compares with it */
 } Walk;
 
 /* So many rows are stepped over before the index is descended anew. */
@@ -114,12 +115,14 @@ static void
 descend(Walk *walk, SlBytes key)
 {
 	ScanKeyData at_least;
-	bytea	   *value = make_bytea(key);
+	bytea	   *bound = make_bytea(key);
 
-	ScanKeyInit(&at_least, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE, PointerGetDatum(value));
+	ScanKeyInit(&at_least, 1, BTGreaterEqualStrategyNumber, F_BYTEAGE, PointerGetDatum(bound));
 	index_rescan(walk->scan, &at_least, 1, NULL, 0);
+	if (walk->bound != NULL)
+		pfree(walk->bound);
+	walk->bound = bound;
 	step(walk);
-	pfree(value);
 }
 
 /* Goes to the first row at or behind `key`; says whether it is at it. */
