@@ -150,6 +150,7 @@ Status ApplyRun::map_table(const TableSchema& schema, size_t* table) {
         return check_key(schema, ours);
       }
     }
+    SYNCLINE_TRY(record());  // records point into `tables_`, which moves
     SYNCLINE_TRY(port_.park(schema, &tables_));
   }
   return Status(StatusCode::internal, "table " + schema.name + " was parked but is not there");
