@@ -224,15 +224,16 @@ void compare_exchange(const std::string& folder, const std::string& extension,
 
   a.run("CREATE TEMP TABLE wire(chunk, changes, row_count, last)");
   const std::string all = "SELECT * FROM sync_changes_since('{}')";
-  const double unfolded = seconds([&] { a.value("SELECT sum(length(changes)) FROM (" + all + ")"); });
+  const std::string total = "SELECT sum(length(changes)) FROM (" + all + ")";
+  const double unfolded = seconds([&] { a.value(total); });
   figures->add("export: full, log not folded (x plain insert)", unfolded / base);
-  const std::string bytes = a.value("SELECT sum(length(changes)) FROM (" + all + ")");
-  figures->add("wire: full, bytes a row", std::atof(bytes.c_str()) / static_cast<double>(rows.size()));
+  const auto count = static_cast<double>(rows.size());
+  figures->add("wire: full, bytes a row", std::atof(a.value(total).c_str()) / count);
 
   const std::string now = "SELECT sync_now('" + b.path() + "')";
   const double first = seconds([&] { a.value(now); });
   figures->add("sync_now: full, file to empty file (x plain insert)", first / base);
-  const double folded = seconds([&] { a.value("SELECT sum(length(changes)) FROM (" + all + ")"); });
+  const double folded = seconds([&] { a.value(total); });
   figures->add("export: full, log folded (x plain insert)", folded / base);
   const double idle = seconds([&] { a.value(now); });
   figures->add("sync_now: nothing to do (ms)", idle * 1000);
@@ -251,7 +252,7 @@ void compare_exchange(const std::string& folder, const std::string& extension,
   const std::string metadata = b.value(
       "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name LIKE 'sync_state%'");
   figures->add("state: bytes a row, key included",
-               std::atof(metadata.c_str()) / static_cast<double>(rows.size()));
+               std::atof(metadata.c_str()) / count);
 }
 
 // Full export to memory, then apply into an empty tracked replica, chunk by chunk.

@@ -17,8 +17,8 @@
 
 namespace syncline::pg {
 
-// A base table open for this operation. Closed by close() only: after an error the transaction is to
-// be rolled back, and the server closes it then.
+// A base table open for this operation. Closed by close() only: after an error the transaction is
+// to be rolled back, and the server closes it then.
 class BaseTable {
  public:
   BaseTable() = default;
@@ -40,7 +40,8 @@ class BaseTable {
   uint32_t number_ = 0;
 };
 
-// Calls a leaf in a subtransaction; *failed tells an error that was rolled back. Errors: host_failed.
+// Calls a leaf in a subtransaction; *failed tells an error that was rolled back. Errors:
+// host_failed.
 Status attempt(void (*leaf)(void*), void* argument, SlFailure* failure, bool* failed);
 
 class PgPort final : public Port {

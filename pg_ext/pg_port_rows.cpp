@@ -3,8 +3,8 @@
 // Fetching beside concurrent writers: see everything committed, fold it, find the rows and lock
 // them; if a lock was new and anything was committed since the snapshot, once more, until the rows
 // are seen as they are locked. Then nobody else can change them before we commit, and their log
-// entries are folded. A key that has no row is not locked by this: if another transaction inserts it
-// meanwhile, our insert finds that out, and the whole apply is run again.
+// entries are folded. A key that has no row is not locked by this: if another transaction inserts
+// it meanwhile, our insert finds that out, and the whole apply is run again.
 #include <algorithm>
 #include <memory>
 
@@ -109,7 +109,9 @@ Status PgPort::read_rows(const TableInfo& table, RowBatch* out) {
     SYNCLINE_TRY(base_.set_keys(keys));
     const std::span<Value> all = out->arena.values(count * columns);
     std::vector<SlValue*> rows(count);
-    for (size_t i = 0; i < count; ++i) rows[i] = reinterpret_cast<SlValue*>(all.data() + i * columns);
+    for (size_t i = 0; i < count; ++i) {
+      rows[i] = reinterpret_cast<SlValue*>(all.data() + i * columns);
+    }
     const std::unique_ptr<bool[]> stored = std::make_unique<bool[]>(count);
     SlBaseRead read = {base_.get(), write_, false, rows.data(), stored.get()};
     for (bool again = true; again;) {
@@ -248,7 +250,8 @@ Status PgPort::run_writes(SlWriteBatch* batch, void (*step)(void*)) {
     }
     if (is_transient(failure)) {
       return Status(StatusCode::busy,
-                    std::string("writing met another transaction (SQLSTATE ") + failure.sqlstate + ")",
+                    std::string("writing met another transaction (SQLSTATE ") +
+                        failure.sqlstate + ")",
                     "try again");
     }
     if (writes && batch->next > batch->first) {

@@ -119,7 +119,8 @@ sl_leaf_save_knowledge(void *argument)
 		const Datum values[] = {Int64GetDatum(row->id), bytea_datum(row->vector),
 		Int64GetDatum(row->begin)};
 
-		sl_exec("INSERT INTO syncline.context (id, vector, begin) VALUES ($1, $2, $3)", 3, new_types,
+		sl_exec("INSERT INTO syncline.context (id, vector, begin) VALUES ($1, $2, $3)", 3,
+				new_types,
 				values, NULL);
 	}
 	if (knowledge->contexts_gone_count > 0)

@@ -41,8 +41,8 @@ void sl_leaf_base_close(void *base);
 
 /*
  * Names the rows that the following calls are about: converts `keys` (each the values of the key
- * columns) from number `next` on. May raise at any key, `next` being its number: run it with sl_try,
- * say sl_base_unfit, and go on. A key that the column types cannot hold has no row.
+ * columns) from number `next` on. May raise at any key, `next` being its number: run it with
+ * sl_try, say sl_base_unfit, and go on. A key that the column types cannot hold has no row.
  */
 typedef struct SlBaseKeys
 {
@@ -104,8 +104,8 @@ typedef struct SlWrite
 
 /*
  * Writes base rows, in two steps. Rows to be updated or deleted were found and locked by the last
- * sl_leaf_base_read. Both steps go from row `first` up to `end`, skip rows whose outcome is decided, and may
- * raise at any row, `next` being its number: they run in sl_try.
+ * sl_leaf_base_read. Both steps go from row `first` up to `end`, skip rows whose outcome is
+ * decided, and may raise at any row, `next` being its number: they run in sl_try.
  *
  * sl_leaf_write_prepare converts values, computes defaults and generated columns, and asks NOT NULL
  * and CHECK. sl_leaf_write_apply asks unique and exclusion constraints, then writes.
@@ -265,8 +265,8 @@ void sl_leaf_put_change(void *change);
 /* ---- pg_exchange.cpp, pg_session.cpp: C++ for C ---------------------------------------------- */
 
 /*
- * All of these work inside an operation begun by sl_merge_begin. Results live until the next call of
- * the same function.
+ * All of these work inside an operation begun by sl_merge_begin. Results live until the next call
+ * of the same function.
  */
 
 /* Applies a chunk. Returns the report as JSON. */

@@ -39,8 +39,8 @@ sl_refuse_url(const char *url)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("\"%s\" is not a postgresql: URL", masked(url)),
-			 errhint("A server synchronises with servers only. With a SQLite database, run sync_now "
-					 "in the SQLite process, with this server's URL.")));
+			 errhint("A server synchronises with servers only. With a SQLite database, run "
+					 "sync_now in the SQLite process, with this server's URL.")));
 }
 
 Datum
@@ -186,8 +186,9 @@ sl_load_peers(const char *name)
 		values[0] = CStringGetTextDatum(name);
 	SPI_connect();
 	count = sl_exec(name == NULL
-					? "SELECT name, url, options::text, last_error, failures >= 5 AND last_attempt >"
-					" clock_timestamp() - interval '1 minute' FROM syncline.peer ORDER BY name"
+					? "SELECT name, url, options::text, last_error, failures >= 5 AND"
+					" last_attempt > clock_timestamp() - interval '1 minute'"
+					" FROM syncline.peer ORDER BY name"
 					: "SELECT name, url, options::text, NULL, false FROM syncline.peer"
 					" WHERE name = $1", name == NULL ? 0 : 1, types, values, NULL);
 	if (count == 0 && name != NULL)

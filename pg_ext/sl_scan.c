@@ -36,7 +36,8 @@ sl_leaf_scan_begin(void *argument)
 	/* rows with a context, which knows more of them than this database, are always looked at */
 	sl_exec("SELECT least("
 			/* exchanges overlap: the first step beyond the vector is not always the earliest */
-			" (SELECT min(g.begin) FROM syncline.growth g WHERE g.seq > coalesce($1[g.site + 1], 0)),"
+			" (SELECT min(g.begin) FROM syncline.growth g"
+			" WHERE g.seq > coalesce($1[g.site + 1], 0)),"
 			" (SELECT min(begin) FROM syncline.context),"
 			" (SELECT position FROM syncline.self))", 1, types, values, NULL);
 	begin->begin = sl_result_int64(0, 1);

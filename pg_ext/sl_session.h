@@ -65,8 +65,8 @@ typedef struct SlSession
 void slb_session(SlSession *session, SlStatus *status);
 
 /*
- * {"peer": name, ...report}; with an error {"peer": name, "error": error, "code": name of sqlstate},
- * or {"peer": name, "skipped": error} without an sqlstate.
+ * {"peer": name, ...report}; with an error {"peer": name, "error": error, "code": name of
+ * sqlstate}, or {"peer": name, "skipped": error} without an sqlstate.
  */
 SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes error);
 

@@ -42,7 +42,8 @@ SELECT sync_version_vector() ? :'site' AS knows_it;
 SELECT sync_apply('');
 SELECT sync_apply('not a chunk');
 SELECT sync_apply(substr(decode(:'whole', 'hex'), 1, 60));
-SELECT sync_apply(set_byte(decode(:'whole', 'hex'), 50, 255 - get_byte(decode(:'whole', 'hex'), 50)));
+SELECT sync_apply(set_byte(decode(:'whole', 'hex'), 50,
+  255 - get_byte(decode(:'whole', 'hex'), 50)));
 SELECT sync_inspect('\x00');
 SELECT sync_changes_since('[]');
 SELECT sync_changes_since('{"abc": [1, 2]}');

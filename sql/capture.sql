@@ -1,4 +1,4 @@
--- What ordinary writes leave in the log: which row, which columns, never values but a deleted row's.
+-- What ordinary writes leave in the log: which row, which columns, no values but a deleted row's.
 CREATE EXTENSION syncline;
 CREATE TABLE task (id text PRIMARY KEY, title text, status int, priority float8);
 INSERT INTO task VALUES ('old', 'was here before', 1, 0.5);
@@ -44,8 +44,8 @@ SELECT encode(key, 'escape') AS key FROM syncline.log
   WHERE encode(key, 'escape') ~ 'loop|gone' ORDER BY 1;
 
 -- COPY, MERGE, INSERT ... ON CONFLICT, many rows
-COPY task FROM stdin;
-copied	x	1	1
+COPY task FROM stdin (DELIMITER ',');
+copied,x,1,1
 \.
 INSERT INTO task VALUES ('copied', 'y') ON CONFLICT (id) DO UPDATE SET title = excluded.title;
 MERGE INTO task USING (VALUES ('copied'), ('merged')) v(id) ON task.id = v.id

@@ -3,8 +3,9 @@ CREATE EXTENSION syncline;
 CREATE TYPE mood AS ENUM ('ok', 'so ''so');
 CREATE DOMAIN percent AS numeric(5,2) CHECK (value BETWEEN 0 AND 100);
 CREATE TABLE kinds (
-  id uuid PRIMARY KEY, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, num numeric, num2 numeric(8,3),
-  t text, vc varchar(10), c char(4), bin bytea, b bool, d date, tm time, ts timestamp,
+  id uuid PRIMARY KEY, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, num numeric,
+  num2 numeric(8,3), t text, vc varchar(10), c char(4), bin bytea, b bool, d date, tm time,
+  ts timestamp,
   tz timestamptz, iv interval, js json, jb jsonb, arr int[], tzs timestamptz[], m mood, p percent,
   net inet, r int4range, pt point);
 SELECT sync_enable('kinds') IS NOT NULL AS enabled;

@@ -78,7 +78,8 @@ def _(t):
     session = t.session(db)
     session.run("BEGIN")
     session.run("INSERT INTO task VALUES (1, 'mine')")
-    raises(lambda: session.run("SELECT count(*) FROM sync_changes_since('{}')"), "has not committed")
+    raises(lambda: session.run("SELECT count(*) FROM sync_changes_since('{}')"),
+           "has not committed")
     session.run("ROLLBACK")
     assert db.value("SELECT count(*) FROM sync_changes_since('{}')") == "1"
 
@@ -227,7 +228,7 @@ def _(t):
     raises(lambda: db.run("DROP TRIGGER syncline_capture ON task"), "sync_disable")
 
 
-@test("P10: a partitioned table, a partition and relatives by inheritance are refused with a reason")
+@test("P10: partitioned tables, partitions and relatives by inheritance are refused with a reason")
 def _(t):
     db = t.postgres()
     db.run("CREATE TABLE whole(id int PRIMARY KEY) PARTITION BY RANGE (id);"

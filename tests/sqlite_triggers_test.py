@@ -1,4 +1,4 @@
-"""Goal: with "triggers": "fire" the application's triggers run on rows that arrive, keep a full-text
+"""Goal: with "triggers": "fire" the application's triggers run on rows that arrive, keep a text
 index right, and neither double nor send back what they write. Method: two files, real triggers,
 FTS5's own integrity check."""
 import pathlib
