@@ -282,7 +282,7 @@ Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, cons
   record.key = key;
   record.pk_json = key_to_json(table, key_values);
   for (const Conflict& conflict : conflicts) {
-    if (std::erase(open_ids, conflict.id) > 0) continue;
+    std::erase(open_ids, conflict.id);  // recorded again: its kind or values may be others now
     record.conflict = conflict;
     record.opened = true;
     record.winner_is_local = conflict.winner.site == site_.self;

@@ -96,9 +96,9 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
     find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
     std::vector<ConflictRecord> records;
     for (Conflict& c : conflicts) {
+      // One may be new: an insert over a held row, or a tombstone left beside another version.
       open.push_back(c.id);
-      // What was inserted over a held row stands beside it, in conflicts that are new.
-      if (was.held) records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
+      records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
     }
     SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
   }

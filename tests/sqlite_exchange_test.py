@@ -60,8 +60,8 @@ class Carrier:
 
 
 def conflicts(db):
-    return db.rows("SELECT kind, table_name, pk, column_name, winner FROM sync_conflicts WHERE "
-                   "status = 'open' ORDER BY 1, 2, 3, 4, 5")
+    return db.rows("SELECT id, table_name, pk, column_name FROM sync_conflicts WHERE "
+                   "status = 'open' ORDER BY 1, 2, 3, 4")
 
 
 def write(db, rnd):

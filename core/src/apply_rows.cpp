@@ -287,10 +287,16 @@ void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
     return std::none_of(list.begin(), list.end(),
                         [&](const Conflict& c) { return c.id == conflict.id; });
   };
+  const auto unchanged = [&](const Conflict& conflict) {
+    return std::any_of(before.begin(), before.end(), [&](const Conflict& c) {
+      return c.id == conflict.id && c.kind == conflict.kind &&
+             c.winner_json == conflict.winner_json && c.loser_json == conflict.loser_json;
+    });
+  };
   for (const Conflict& c : after) {
-    if (!missing(before, c)) continue;
-    note(c, true);
-    ++report_.conflicts;
+    if (unchanged(c)) continue;
+    note(c, true);  // new, or with another kind or other values than before
+    if (missing(before, c)) ++report_.conflicts;
   }
   for (const Conflict& c : before) {
     if (missing(after, c)) note(c, false);

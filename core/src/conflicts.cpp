@@ -128,14 +128,19 @@ class Finder {
 
   void note_deletions(int64_t column, const std::vector<const Version*>& versions,
                       const std::vector<const Value*>& values) {
+    size_t best = versions.size();
+    for (size_t i = 0; i < versions.size(); ++i) {
+      if (versions[i]->dead) continue;
+      const bool better = best == versions.size() ||
+                          compare_versions(*versions[best], *versions[i], sites_) < 0;
+      if (better) best = i;
+    }
+    if (best == versions.size()) return;
     for (const Version* dead : versions) {
       if (!dead->dead) continue;
-      for (size_t i = 0; i < versions.size(); ++i) {
-        if (versions[i]->dead) continue;
-        Deletion& d = deletion(*dead, *versions[i]);
-        if (compare_versions(d.live, *versions[i], sites_) < 0) d.live = *versions[i];
-        if (column >= 0) d.live_values.push_back({static_cast<ColumnNumber>(column), *values[i]});
-      }
+      Deletion& d = deletion(*dead, *versions[best]);
+      if (compare_versions(d.live, *versions[best], sites_) < 0) d.live = *versions[best];
+      if (column >= 0) d.live_values.push_back({static_cast<ColumnNumber>(column), *values[best]});
     }
   }
 
