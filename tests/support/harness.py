@@ -71,7 +71,9 @@ class Sqlite:
             self.db.load_extension(EXTENSION)
 
     def run(self, sql, *parameters):
-        """Runs statements; with parameters, one statement."""
+        """Runs statements; with parameters, one statement. What one test writes one after the
+        other must not fall into one millisecond: then the site id decides which is later."""
+        time.sleep(0.002)
         if parameters:
             self.db.execute(sql, parameters).fetchall()
         else:
