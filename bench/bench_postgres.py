@@ -8,9 +8,12 @@ untracked table in the same run; repetitions alternate the two and the median is
 of JSON per figure goes to standard output, a table to standard error.
 """
 import json
+import os
 import pathlib
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -21,6 +24,8 @@ W1 = """(id text PRIMARY KEY, title text, body text, status int, priority float8
          updated_at bigint)"""
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 REPETITIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+COPY_FOLDER = tempfile.mkdtemp()
+os.chmod(COPY_FOLDER, 0o777)  # the server writes there as another user
 samples = {}
 
 
@@ -64,10 +69,11 @@ def compare_writes(database):
         plain = seconds(database, sql.format("plain"))
         database.run("CHECKPOINT")
         add(name, seconds(database, sql.format("task")) / plain)
-    database.run("COPY source TO '/tmp/syncline_bench_copy'")
-    plain = seconds(database, "COPY plain FROM '/tmp/syncline_bench_copy'")
+    path = f"{COPY_FOLDER}/rows"
+    database.run(f"COPY source TO '{path}'; TRUNCATE plain")
+    plain = seconds(database, f"COPY plain FROM '{path}'")
     tracked_table(database)
-    add("write: COPY (x)", seconds(database, "COPY task FROM '/tmp/syncline_bench_copy'") / plain)
+    add("write: COPY (x)", seconds(database, f"COPY task FROM '{path}'") / plain)
 
 
 def compare_exchange(cluster, database, number):
@@ -106,6 +112,7 @@ def main():
             database.run("DROP TABLE wire")
     finally:
         cluster.stop()
+        shutil.rmtree(COPY_FOLDER, ignore_errors=True)
     print(f"{'figure':<56} {'median':>10} {'min':>10} {'max':>10}", file=sys.stderr)
     for name, values in samples.items():
         middle = statistics.median(values)
