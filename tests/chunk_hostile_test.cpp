@@ -2,30 +2,13 @@
 // that says where, before memory is taken for what it claims. Method: a chunk built by hand, part
 // by part, with one part replaced.
 #include "support/catch.hpp"
+#include "support/read_chunk.hpp"
 #include "syncline/chunk.h"
 #include "syncline/codec.h"
 #include "syncline/limits.h"
 
 namespace syncline::test {
 namespace {
-
-// Reads everything; what was read is thrown away.
-Status read_all(std::string_view bytes) {
-  SiteTable sites;
-  std::unique_ptr<ChunkReader> reader;
-  SYNCLINE_TRY(ChunkReader::open(bytes, &sites, &reader));
-  for (;;) {
-    const TableSchema* schema;
-    uint64_t row_count;
-    bool more;
-    SYNCLINE_TRY(reader->next_table(&schema, &row_count, &more));
-    if (!more) return Status();
-    std::vector<ChunkRow> rows;
-    do {
-      SYNCLINE_TRY(reader->next_rows(7, &rows));
-    } while (!rows.empty());
-  }
-}
 
 std::string with_hash(const std::string& bytes) {
   return bytes + hash128(bytes);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "support/catch.hpp"
+#include "support/read_chunk.hpp"
 #include "support/prng.hpp"
 #include "syncline/chunk.h"
 #include "syncline/codec.h"
@@ -193,24 +194,6 @@ std::string write(const TestChunk& chunk, const SiteTable& sites, Compression co
   INFO(bytes.status().message());
   REQUIRE(bytes.ok());
   return bytes.value();
-}
-
-// Reads everything; what was read is thrown away.
-Status read_all(std::string_view bytes) {
-  SiteTable sites;
-  std::unique_ptr<ChunkReader> reader;
-  SYNCLINE_TRY(ChunkReader::open(bytes, &sites, &reader));
-  for (;;) {
-    const TableSchema* schema;
-    uint64_t row_count;
-    bool more;
-    SYNCLINE_TRY(reader->next_table(&schema, &row_count, &more));
-    if (!more) return Status();
-    std::vector<ChunkRow> rows;
-    do {
-      SYNCLINE_TRY(reader->next_rows(7, &rows));
-    } while (!rows.empty());
-  }
 }
 
 void check_version(const Version& got, const SiteTable& sites, const Version& want,
