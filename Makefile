@@ -13,7 +13,7 @@ export PG_CONFIG BUILD
 
 all: sqlite pg  ## build both extensions
 
-sqlite: $(BUILD)/CMakeCache.txt  ## build the SQLite extension: build/syncline.so
+sqlite: $(BUILD)/Makefile  ## build the SQLite extension: build/syncline.so
 	@cmake --build $(BUILD) --target syncline -j$(JOBS)
 
 ifneq ($(PG_READY),)
@@ -29,7 +29,7 @@ pg:
 install: pg
 endif
 
-$(BUILD)/CMakeCache.txt:
+$(BUILD)/Makefile:
 	@cmake -S . -B $(BUILD) $(CMAKE_FLAGS) >/dev/null
 
 units:  ## build the unit tests
