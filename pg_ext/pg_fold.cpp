@@ -225,7 +225,7 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
   const uint64_t seq = static_cast<uint64_t>(counters_.next_seq++);
   events_.clear();
   for (const int64_t mask : touched.masks) {
-    events_.push_back({seq, touched.hlc, mask, table.column_count()});
+    events_.push_back({seq, touched.hlc, mask, table.column_count(), {}, false});
   }
   input.events = events_;
   if (!exists) {
@@ -233,7 +233,7 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
     input.image = image_;
   }
   const bool conflicted = may_conflict(row) || row.held;
-  fold_row(input, table, site_.sites, &row);
+  fold_row(input, table, site_.sites, &arena_, &row);
   if (conflicted || may_conflict(row)) {
     SYNCLINE_TRY(settle_conflicts(table, touched.key, row, exists));
   }
@@ -351,7 +351,7 @@ void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, 
       ShownRow shown;
       done = unpack_row(packed_row(rows[i]), table->column_count(), &row);
       if (!done.ok()) break;
-      show_row(row, site.sites, table->on_delete, &shown);
+      show_row(row, *table, site.sites, &shown);
       values(out)[i] = shown.alive ? shown.values[column] : Value();
     }
     fill(done, status);

@@ -110,6 +110,11 @@ Status PgPort::record_conflicts(std::span<const ConflictRecord> records) {
   return pg::record_conflicts(records, *sites_);
 }
 
+Status PgPort::list_contested(const TableInfo&, std::string_view, size_t, RowBatch* out) {
+  out->clear();
+  return {};
+}
+
 Status PgPort::load_incoming(const SiteId& sender, Incoming* out) {
   *out = Incoming();
   const int64_t site = sites_->find(sender);

@@ -59,7 +59,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
       seqs.push_back(event.seq);
     SYNCLINE_TRY(access->read_image(local->key, seqs, arena, &input.image));
   }
-  fold_row(input, table, registry.sites, &work->row);
+  fold_row(input, table, registry.sites, arena, &work->row);
   if (settled.empty()) return {};
   if (!local->has_state && is_bare_baseline(work->row, table)) return {};
   *changed = true;

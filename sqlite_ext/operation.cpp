@@ -37,7 +37,7 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
     RowState state;
     SYNCLINE_TRY(load_row(local, table, &state));
     ShownRow shown;
-    show_row(state, registry.sites, table.on_delete, &shown);
+    show_row(state, table, registry.sites, &shown);
     const Value& value = shown.values[column];
     if (value.is(ValueKind::absent) || value.is(ValueKind::same)) continue;
     SYNCLINE_TRY(access->fill_column(local.key, column, value, default_sql));

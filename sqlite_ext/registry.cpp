@@ -35,6 +35,8 @@ CREATE TABLE main.sync_context(id INTEGER PRIMARY KEY, begin INTEGER NOT NULL,
   vector BLOB NOT NULL);
 CREATE TABLE main.sync_incoming(sender BLOB PRIMARY KEY, token TEXT NOT NULL,
   begin INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE main.sync_setting(key TEXT PRIMARY KEY, value TEXT NOT NULL, hlc INTEGER NOT NULL,
+  site BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE main.sync_conflict(id TEXT PRIMARY KEY, t INTEGER NOT NULL, key BLOB NOT NULL,
   table_name TEXT, pk TEXT, column_name TEXT, kind TEXT, severity TEXT, status TEXT, base TEXT,
   local TEXT, remote TEXT, winner TEXT, policy TEXT, confidence REAL, local_site TEXT,
@@ -100,6 +102,18 @@ Status load_sites(sqlite3* db, Registry* out) {
   }
   if (!out->incarnations.empty() && out->self() < out->sites.size()) return {};
   return {StatusCode::internal, "sync_incarnation names no site of this database"};
+}
+
+Status load_settings(sqlite3* db, Registry* out) {
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "SELECT key,value,hlc,site FROM main.sync_setting"));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    Result<SiteId> site = site_id_of(s.bytes(3));
+    if (!site.ok()) return site.status();
+    out->settings.merge({s.text(0), s.text(1), static_cast<Hlc>(s.integer(2)), site.value()});
+  }
 }
 
 // "3,17" and back.
@@ -215,7 +229,10 @@ Status load_registry(sqlite3* db, Registry* out) {
   SYNCLINE_TRY(load_sites(db, out));
   SYNCLINE_TRY(load_tables(db, out));
   SYNCLINE_TRY(load_fire(db, out));
-  return load_columns(db, out);
+  SYNCLINE_TRY(load_columns(db, out));
+  SYNCLINE_TRY(load_settings(db, out));
+  apply_policies(out->settings, &out->tables);
+  return {};
 }
 
 Status create_registry(sqlite3* db, Registry* out) {
@@ -243,6 +260,19 @@ Status save_meta(sqlite3* db, const char* key, const Value& value) {
   SYNCLINE_TRY(s.prepare(db, "INSERT OR REPLACE INTO main.sync_meta(key,value) VALUES(?1,?2)"));
   s.bind(1, std::string_view(key));
   s.bind(2, value);
+  return s.run();
+}
+
+Status save_setting(sqlite3* db, const Setting& setting) {
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db,
+                         "INSERT OR REPLACE INTO main.sync_setting(key,value,hlc,site) "
+                         "VALUES(?1,?2,?3,?4)"));
+  s.bind(1, std::string_view(setting.key));
+  s.bind(2, std::string_view(setting.value));
+  s.bind(3, setting.hlc);
+  s.bind_blob(4, {reinterpret_cast<const char*>(setting.site.bytes.data()),
+                  setting.site.bytes.size()});
   return s.run();
 }
 

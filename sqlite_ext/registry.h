@@ -11,6 +11,7 @@
 //   where exports find them sync_growth(begin, site, seq)    at relay position `begin` knowledge of
 //   `site` began to grow to seq sync_context(id, begin, vector)  what is known of single rows
 //   beyond our knowledge sync_incoming(sender, token, begin)  exchanges that have not ended
+//   sync_setting(key, value, hlc, site)  what all sites share (core settings.h)
 //   sync_conflict, sync_peer         see conflict_store.h and peer_store.h
 //   sync_state_<n>                   packed row state, keyed like the table
 //   sync_image_<n>                   last images of deleted rows that are not folded yet
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "sqlite_ext/statement.h"
+#include "syncline/settings.h"
 #include "syncline/table.h"
 #include "syncline/types.h"
 #include "syncline/version_vector.h"
@@ -55,6 +57,7 @@ struct Registry {
   uint32_t next_table = 1;
   std::vector<TableInfo> tables;
   std::vector<TableExtra> extras;  // parallel to tables
+  Settings settings;
 
   SiteIndex self() const { return incarnations.empty() ? 0 : incarnations.back().site; }
   // Position in `tables` of the table with this number, or -1.
@@ -73,6 +76,8 @@ Status save_site(sqlite3* db, SiteIndex index, const SiteId& id);
 Status save_table(sqlite3* db, const Registry& registry, size_t position);
 // Writes which tables have `fire`.
 Status save_fire(sqlite3* db, const Registry& registry);
+// Stores a setting in place of what its key had.
+Status save_setting(sqlite3* db, const Setting& setting);
 Status delete_table(sqlite3* db, uint32_t number);
 // Creates sync_state_<n>, and makes the log wide enough for its key.
 Status create_state(sqlite3* db, Registry* registry, const TableInfo& table);

@@ -37,6 +37,7 @@ Status SqlitePort::load_site(SiteState* out) {
   sites_ = &out->sites;
   out->self = registry_.self();
   out->name = registry_.name;
+  out->settings = registry_.settings;
   out->random = random_bits();
   SYNCLINE_TRY(clock_ms(db_, &out->now_ms));
   SYNCLINE_TRY(load_vector(db_, registry_, &out->knowledge));
@@ -246,6 +247,10 @@ Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   SYNCLINE_TRY(incoming.run());
   if (update.knowledge_grew) SYNCLINE_TRY(save_knowledge(site, update));
   SYNCLINE_TRY(save_contexts(site, update));
+  for (const Setting& setting : update.settings_new) {
+    registry_.settings.merge(setting);
+    SYNCLINE_TRY(save_setting(db_, setting));
+  }
   return update.hlc_max > 0 ? raise_floor(db_, update.hlc_max + 1) : Status();
 }
 

@@ -36,6 +36,8 @@ class SqlitePort : public Port {
                        std::vector<RowRef>* out) override;
   Status list_held(std::vector<RowRef>* out) override;
   Status record_conflicts(std::span<const ConflictRecord> records) override;
+  Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
+                        RowBatch* out) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
   Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;

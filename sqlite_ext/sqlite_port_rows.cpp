@@ -32,6 +32,29 @@ Status SqlitePort::fetch(const TableInfo& table, std::span<const RowKey> keys, R
   return {};
 }
 
+Status SqlitePort::list_contested(const TableInfo& table, std::string_view after,
+                                  size_t count_max, RowBatch* out) {
+  out->clear();
+  out->table = &table;
+  TableAccess* access = nullptr;
+  SYNCLINE_TRY(pool_.get(table.number, &access));
+  std::vector<Value> start, stored;
+  if (!after.empty()) SYNCLINE_TRY(decode_key(after, &out->arena, &start));
+  Statement cursor;
+  SYNCLINE_TRY(access->open_state_cursor(start, &cursor));
+  for (bool found = true; out->rows.size() < count_max;) {
+    SYNCLINE_TRY(cursor.next(&found));
+    if (!found) return {};
+    LocalRow row;
+    row.key = access->key_to_wire(access->cursor_key(cursor, &stored), &out->arena);
+    access->read_state_row(cursor, &out->arena, &row);
+    if (row.state.cells.empty()) continue;  // one version for the whole row
+    SYNCLINE_TRY(access->read_base(row.key, &out->arena, &row));
+    out->rows.push_back(row);
+  }
+  return {};
+}
+
 // One base row with the application's triggers. A row that a trigger will not have is held; a
 // delete that one refuses is done without them.
 Status SqlitePort::write_firing(TableAccess* access, const RowWrite& write, StoreOutcome* outcome) {

@@ -31,7 +31,7 @@ struct Fixture {
   }
 
   void fold(std::vector<LogEvent> events, bool exists, const std::vector<Value>& image) {
-    fold_row({kSelf, events, exists, image}, table, sites, &row);
+    fold_row({kSelf, events, exists, image}, table, sites, &arena, &row);
   }
   void insert(uint64_t seq, Hlc hlc) { fold({{seq, hlc, kMaskAll, 4}}, true, base); }
   std::string text() const { return describe(reference_of(row)); }
@@ -42,6 +42,7 @@ struct Fixture {
 
   SiteTable sites;
   TableInfo table;
+  Arena arena;
   RowState row;
   std::vector<Value> base = {Value::integer(1), Value::text("a"), Value::text("b"), Value()};
 };

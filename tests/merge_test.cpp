@@ -130,7 +130,10 @@ void check_shown(const History& h, const RowState& row) {
        {OnDelete::update_wins, OnDelete::delete_wins, OnDelete::last_writer}) {
     if (row.empty()) continue;
     ShownRow shown;
-    show_row(row, h.sites, on_delete, &shown);
+    TableInfo table;
+    table.columns.resize(kColumns);
+    table.on_delete = on_delete;
+    show_row(row, table, h.sites, &shown);
     const ReferenceShown naive = reference_show(reference_of(row), h.sites, on_delete);
     if (shown.alive != naive.alive) FAIL_CHECK("alive differs for " << text(row));
     for (ColumnNumber c = 0; c < kColumns; ++c) {

@@ -432,7 +432,7 @@ class PortCheck {
     row.context = context;
     row.held = held;
     ShownRow shown;
-    show_row(row, site_state.sites, OnDelete::update_wins, &shown);
+    show_row(row, table("item"), site_state.sites, &shown);
     std::string buffer;
     const bool stored = base == BaseAction::insert || base == BaseAction::update;
     RowWrite write;

@@ -100,7 +100,7 @@ TEST_CASE("row state: a row that is not in the base table comes back whole", "[r
     Prng prng(seed);
     RowState row = random_row(&prng, sites), back;
     ShownRow shown;
-    show_row(row, sites, OnDelete::update_wins, &shown);
+    show_row(row, table, sites, &shown);
     std::string buffer;
     const PackedRow packed = pack_row(row, table, &shown, false, &buffer);
     REQUIRE(unpack_row(packed, 4, &back).ok());
@@ -117,7 +117,7 @@ TEST_CASE("row state: what the base row shows is not stored again", "[row_state]
     Prng prng(seed);
     RowState row = random_row(&prng, sites), back;
     ShownRow shown;
-    show_row(row, sites, OnDelete::update_wins, &shown);
+    show_row(row, table, sites, &shown);
     std::string buffer;
     const PackedRow packed = pack_row(row, table, &shown, true, &buffer);
     REQUIRE(unpack_row(packed, 4, &back).ok());
@@ -142,7 +142,7 @@ TEST_CASE("row state: a row written at once takes no bytes", "[row_state][unit]"
                                      Value::integer(3)};
   row.write_all({5, hlc_from_ms(1000), 2, false}, values);
   ShownRow shown;
-  show_row(row, sites, OnDelete::update_wins, &shown);
+  show_row(row, table, sites, &shown);
   std::string buffer;
   const PackedRow packed = pack_row(row, table, &shown, true, &buffer);
   CHECK(packed.cells.empty());
@@ -162,7 +162,7 @@ TEST_CASE("row state: values of a column that only peers have are always kept",
                                      Value::text("kept")};
   row.write_all({5, 9, 0, false}, values);
   ShownRow shown;
-  show_row(row, sites, OnDelete::update_wins, &shown);
+  show_row(row, table, sites, &shown);
   std::string buffer;
   const PackedRow packed = pack_row(row, table, &shown, true, &buffer);
   REQUIRE(unpack_row(packed, 4, &back).ok());

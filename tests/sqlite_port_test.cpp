@@ -89,6 +89,10 @@ class SqliteHost {
     Status record_conflicts(std::span<const ConflictRecord> records) override {
       return now().record_conflicts(records);
     }
+    Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
+                          RowBatch* out) override {
+      return now().list_contested(table, after, count_max, out);
+    }
     Status load_incoming(const SiteId& sender, Incoming* out) override {
       return now().load_incoming(sender, out);
     }

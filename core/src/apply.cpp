@@ -51,7 +51,9 @@ Status ApplyRun::apply(std::string_view bytes) {
   update_.sender = header.sender;
   update_.begin = incoming_.open && header.number > 0 ? incoming_.begin : site_.position;
 
+  SYNCLINE_TRY(take_settings(header.settings));
   SYNCLINE_TRY(apply_tables(reader.get()));
+  SYNCLINE_TRY(recompute_rows());
   SYNCLINE_TRY(settle());
   return finish(header);
 }
@@ -195,7 +197,8 @@ Status ApplyRun::finish(const ChunkHeader& header) {
   }
   SYNCLINE_TRY(record());
   const bool something = wrote_ || was_open || update_.incoming.open || update_.knowledge_grew ||
-                         !update_.contexts_gone.empty() || !update_.contexts_new.empty();
+                         !update_.contexts_gone.empty() || !update_.contexts_new.empty() ||
+                         !update_.settings_new.empty();
   if (something) SYNCLINE_TRY(port_.save_exchange(site_, update_));
   report_.complete = header.last;
   report_.quarantined = held_here_.size();
@@ -213,6 +216,12 @@ Status retry_held(Port* port, ApplyReport* report) {
   *report = ApplyReport();
   const ApplyOptions options;
   return ApplyRun(port, options, report).retry();
+}
+
+Status change_settings(Port* port, std::span<const Setting> settings, ApplyReport* report) {
+  *report = ApplyReport();
+  const ApplyOptions options;
+  return ApplyRun(port, options, report).change_settings(settings);
 }
 
 Status apply_options_from_json(std::string_view json, ApplyOptions* out) {

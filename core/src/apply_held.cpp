@@ -95,6 +95,7 @@ void ApplyRun::note_held(const TableInfo& table, RowKey key, bool held, Conflict
   record.opened = held;
   record.winner_is_local = false;
   record.reason = reason;
+  if (!held) record.end.how = "stored";
   if (shown != nullptr) {
     record.conflict.winner_json = row_to_json(table, key, shown->values);
     for (const Version& v : shown->versions) {
@@ -118,7 +119,7 @@ void ApplyRun::note_held(const TableInfo& table, RowKey key, bool held, Conflict
 Status ApplyRun::settle() {
   SYNCLINE_TRY(settle_foreign_keys());
   std::vector<RowRef> refs = refused_;
-  if (header_->last) {
+  if (header_ == nullptr || header_->last) {  // or policies have changed
     std::vector<RowRef> held;
     SYNCLINE_TRY(port_.list_held(&held));
     refs.insert(refs.begin(), held.begin(), held.end());
@@ -283,7 +284,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
-    show_row(rival.before, site_.sites, table.on_delete, &rival.shown);
+    show_row(rival.before, table, site_.sites, &rival.shown);
     if (compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) return {};
     losers->push_back({table.number, key, outcome.reason});
   }

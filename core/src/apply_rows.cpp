@@ -120,6 +120,10 @@ void ApplyRun::remap(const TableInfo& table, const RowChange& change) {
   }
   to.cells = from.cells;
   for (CellVersion& c : to.cells) c.column = columns_[c.column];
+  to.notes = from.notes;
+  for (VersionNote& n : to.notes) {
+    if (n.column != kRowNote) n.column = columns_[n.column];
+  }
   std::stable_sort(
       to.cells.begin(), to.cells.end(),
       [](const CellVersion& a, const CellVersion& b) { return a.column < b.column; });
@@ -176,7 +180,7 @@ ContextId ApplyRun::context_for(ContextId ours, const VersionVector* sent) {
 // Does the column come from another version than before?
 bool ApplyRun::newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const {
   ShownRow before;
-  show_row(work.before, site_.sites, table.on_delete, &before);
+  show_row(work.before, table, site_.sites, &before);
   return before.versions.empty() || !before.versions[column].same_dot(work.shown.versions[column]);
 }
 
@@ -184,7 +188,7 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   RowWrite write;
   write.key = work->local->key;
   write.relay = work->news || !same_versions(work->before, work->after);
-  show_row(work->after, site_.sites, table.on_delete, &work->shown);
+  show_row(work->after, table, site_.sites, &work->shown);
   for (size_t k = 0; k < table.key.size(); ++k) {  // state keeps no values of key columns
     work->shown.values[table.key[k]] = write.key[k];
   }
@@ -226,7 +230,7 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
   wrote_ = wrote_ || !writes.empty();
   for (size_t i = 0; i < writes.size(); ++i) {
     Work& work = *(*works)[i];
-    note_conflicts(table, work);
+    note_conflicts(table, work, recomputing_);
     if (!outcomes[i].stored) {
       SYNCLINE_TRY(hold(table, &work, outcomes[i].kind, outcomes[i].reason));
       ++report_.applied;
@@ -258,8 +262,9 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   }
 }
 
-// Conflicts that the row shows now and did not before are opened, the others closed.
-void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
+// Conflicts that the row shows now and did not before are opened, the others closed. `again`: those
+// it showed before are recorded anew, since policies have changed.
+void ApplyRun::note_conflicts(const TableInfo& table, const Work& work, bool again) {
   if (!may_conflict(work.before) && !may_conflict(work.after)) return;
   std::vector<Conflict> before, after;
   find_conflicts(table, work.local->key, work.before, site_.sites, &before);
@@ -277,6 +282,7 @@ void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
     record.pk_json = key_to_json(table, work.local->key);
     record.conflict = conflict;
     record.opened = opened;
+    if (!opened) record.end = conflict_end(conflict, work.after, site_.sites);
     const bool winner_here = holds(work.before, conflict.winner);
     const bool loser_here = holds(work.before, conflict.loser);
     record.winner_is_local =
@@ -289,12 +295,11 @@ void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
   };
   const auto unchanged = [&](const Conflict& conflict) {
     return std::any_of(before.begin(), before.end(), [&](const Conflict& c) {
-      return c.id == conflict.id && c.kind == conflict.kind &&
-             c.winner_json == conflict.winner_json && c.loser_json == conflict.loser_json;
+      return c.id == conflict.id && same_conflict(c, conflict);
     });
   };
   for (const Conflict& c : after) {
-    if (unchanged(c)) continue;
+    if (!again && unchanged(c)) continue;
     note(c, true);  // new, or with another kind or other values than before
     if (missing(before, c)) ++report_.conflicts;
   }

@@ -3,6 +3,7 @@
 //   apply.cpp        is the chunk acceptable; what the exchange leaves behind
 //   apply_rows.cpp   join rows batch by batch, write what changed
 //   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
+//   apply_settings.cpp  settings that arrive, and rows that show other values under new policies
 //
 // Phases of a chunk: check; for each table, for each batch: fetch, join, store; settle constraints;
 // if the exchange is complete, grow in knowledge and try all held rows again; record.
@@ -26,6 +27,7 @@ class ApplyRun {
 
   Status apply(std::string_view bytes);
   Status retry();
+  Status change_settings(std::span<const Setting> settings);
 
  private:
   // A local row, what it was and what it becomes. Lives as long as the batch it came from.
@@ -55,6 +57,11 @@ class ApplyRun {
   Status check_key(const TableSchema& schema, const TableInfo& table) const;
   Status finish(const ChunkHeader& header);
 
+  // --- apply_settings.cpp
+  Status take_settings(std::span<const Setting> settings);
+  Status recompute_rows();
+  Status recompute_table(const TableInfo& table);
+
   // --- apply_rows.cpp
   Status apply_rows(ChunkReader* reader, const TableInfo& table);
   Status convert(const TableInfo& table, std::vector<ChunkRow>* rows);
@@ -68,7 +75,7 @@ class ApplyRun {
   RowWrite plan_write(const TableInfo& table, Work* work);
   bool newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const;
   Status store(const TableInfo& table, std::vector<Work*>* works);
-  void note_conflicts(const TableInfo& table, const Work& work);
+  void note_conflicts(const TableInfo& table, const Work& work, bool again);
   void note_written(const TableInfo& table, const RowWrite& write, const Work& work);
   Status record();
 
@@ -120,6 +127,8 @@ class ApplyRun {
   std::deque<ConflictRecord> records_;
   bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
+  bool recomputing_ = false;
+  std::set<std::string> tables_with_new_policies_;  // lower-case names
 };
 
 }  // namespace syncline

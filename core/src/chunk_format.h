@@ -1,10 +1,10 @@
-// The bytes of a chunk, format version 1. Private to chunk_writer.cpp and chunk_reader.cpp; the
+// The bytes of a chunk, format version 2. Private to chunk_writer.cpp and chunk_reader.cpp; the
 // same grammar, with ranges, is in docs/wire_format.md.
 //
 //   chunk    = "SYNC" version:byte flags:byte body_size:varint packed hash:16
 //   packed   = body, compressed as flags say (0 none, 1 zstd, 2 lz4 block)
 //   hash     = XXH3-128, big-endian, of everything before it
-//   body     = sites header contexts sections
+//   body     = sites header contexts settings sections
 //   sites    = count:varint (id:16)*                ; ascending; everything below refers to a
 //                                                   ; site by its position here
 //   header   = sender:varint exchange:8 number:varint last:byte
@@ -15,8 +15,10 @@
 //                                                   ; knowledge as what differs from start, others
 //                                                   ; from nothing; seq 0, without hlc: no entry
 //   contexts = count:varint vector*
+//   settings = count:varint (key:bytes value:bytes hlc:varint site:16)*   ; ascending by key;
+//                                                   ; not in version 1
 //   sections = count:varint section*
-//   section  = schema row_count:varint key:column+ shapes versions context_ids value:column*
+//   section  = schema row_count:varint key:column+ shapes versions context_ids notes value:column*
 //   schema   = name:bytes count:varint (name:bytes type:bytes)* key_count:varint position:varint*
 //   shapes   = count:varint shape* runs:stream      ; runs: (shape:varint length:varint)*
 //   shape    = flags:varint rest:varint count:varint (column_gap:varint versions:varint)*
@@ -26,6 +28,10 @@
 //                                                   ; clocks: first hlc, then gaps, ascending
 //                                                   ; clock_ids: varint each
 //   context_ids = [stream]                          ; varint for each row whose shape says so
+//   notes    = [stream]                             ; for each row whose shape says so:
+//                                                   ; count:varint (column:varint site:varint
+//                                                   ; seq:varint note:bytes)+; column 0: the row,
+//                                                   ; else position + 1; not in version 1
 //   column   = [kinds:stream                        ; if it has a value: (kind:varint
 //   length:varint)*
 //               [mode:byte integers:stream]         ; if a kind is integer: zigzag; mode 1: deltas
@@ -44,7 +50,8 @@
 namespace syncline::chunk_format {
 
 inline constexpr std::string_view kMagic = "SYNC";
-inline constexpr uint8_t kVersion = 1;
+inline constexpr uint8_t kVersion = 2;
+inline constexpr uint8_t kVersionOldest = 1;
 inline constexpr size_t kPrefixBytes = kMagic.size() + 2;  // magic, version, flags
 inline constexpr size_t kHashBytes = 16;
 inline constexpr size_t kExchangeBytes = 8;
@@ -58,6 +65,7 @@ inline constexpr uint64_t kLz4RatioMax = 255;
 // Shape flags.
 inline constexpr uint64_t kShapeWhole = 1;
 inline constexpr uint64_t kShapeContext = 2;
+inline constexpr uint64_t kShapeNotes = 4;
 
 enum IntegerMode : uint8_t { kIntegerPlain = 0, kIntegerDelta = 1 };
 enum BytesMode : uint8_t { kBytesPlain = 0, kBytesUuid = 1 };

@@ -3,200 +3,13 @@
 // counts are compared with limits and with the bytes that would have to back them before memory is
 // taken. A run length backs nothing, so runs are summed up before anything is made of them.
 #include <algorithm>
-#include <deque>
-#include <unordered_set>
+#include <tuple>
 
-#include "chunk_columns.h"
-#include "chunk_pack.h"
-#include "syncline/chunk.h"
-#include "syncline/codec.h"
-#include "syncline/limits.h"
+#include "chunk_reader_impl.h"
 
 namespace syncline {
-namespace {
 
 using namespace chunk_format;
-
-// What rows of one kind have: which cells, with how many versions each.
-struct Shape {
-  bool whole = false, context = false;
-  uint32_t rest = 0;
-  struct Exception {
-    uint32_t column, versions;
-  };
-  std::vector<Exception> exceptions;
-  uint64_t exception_versions = 0;
-  uint64_t values = 0;  // Value slots one row takes
-  uint64_t rows = 0;
-};
-
-}  // namespace
-
-struct ChunkReader::Impl {
-  std::unique_ptr<char[]> body;
-  ByteReader reader{std::string_view()};
-  ChunkHeader header;
-  const SiteTable* site_table = nullptr;  // the caller's
-  std::vector<SiteIndex> sites;  // by position in the chunk: the index in the caller's table
-  std::vector<VersionVector> contexts;
-  uint64_t vector_bytes = 0;
-  uint64_t sections_left = 0, rows_left = 0;  // of the chunk
-  std::deque<TableSchema> schemas;            // of all sections so far
-  std::unordered_set<std::string_view> tables;
-
-  // The current section.
-  TableSchema* schema = nullptr;
-  std::vector<uint8_t> is_key;          // by position
-  std::vector<uint32_t> value_columns;  // positions that are no key columns
-  uint64_t row_count = 0, rows_read = 0;
-  std::vector<ColumnReader> keys;    // in key order
-  std::vector<ColumnReader> values;  // by position
-  std::vector<Shape> shapes;
-  RunReader shape_runs, version_runs;
-  ByteReader seqs{std::string_view()}, clock_ids{std::string_view()};
-  ByteReader context_ids{std::string_view()};
-  std::vector<Hlc> clocks;
-  std::vector<uint64_t> seq_before;  // by position of the site; goes on from section to section
-
-  // The current batch.
-  Arena arena;
-  std::vector<Value> key_before;  // its bytes are in the body, the arena, or here:
-  std::string kept;
-  std::vector<Version> cell;
-  std::vector<std::pair<uint64_t, uint64_t>> dots;
-
-  Status fault(const std::string& what) const {
-    return corrupt("table '" + schema->name + "': " + what);
-  }
-  Status column_fault(uint32_t column, const char* what) const {
-    return fault("column '" + schema->columns[column].name + "': " + what);
-  }
-  Status row_fault(const char* what) const {
-    return fault("row " + std::to_string(rows_read + 1) + ": " + what);
-  }
-
-  Status read_sites(SiteTable* table);
-  Status read_header();
-  Status read_vector(const char* name, const VersionVector& reference, VersionVector* out);
-  Status read_contexts();
-  Status read_schema();
-  Status read_key_positions();
-  Status read_section();
-  Status read_shape(Shape* shape);
-  Status read_shapes();
-  Status read_versions(uint64_t version_count);
-  Status read_value_columns();
-  Status check_section_end() const;
-
-  Status next_row(const Shape& shape, ChunkRow* row);
-  void keep_key();
-  Status next_key(ChunkRow* row);
-  bool next_version(Version* out);
-  Status next_versions(const Shape& shape, RowState* state);
-  Status next_rest_values(const Shape& shape, RowState* state);
-  bool dots_differ(std::span<const Version> versions);
-  bool valid_cell(std::span<const Version> versions);
-};
-
-Status ChunkReader::Impl::read_sites(SiteTable* table) {
-  uint64_t count;
-  if (!reader.varint(&count)) return corrupt("the sites are cut short");
-  if (count > limits::sites_max) return over_limit("it names too many sites");
-  if (count > reader.rest().size() / 16) return corrupt("the sites are cut short");
-  sites.reserve(count);
-  SiteId before;
-  for (uint64_t i = 0; i < count; ++i) {
-    std::string_view bytes;
-    if (!reader.view(16, &bytes)) return corrupt("the sites are cut short");
-    SiteId id;
-    std::copy(bytes.begin(), bytes.end(), id.bytes.begin());
-    if (i > 0 && id <= before) return corrupt("the sites are not in ascending order");
-    sites.push_back(table->intern(id));
-    before = id;
-  }
-  seq_before.assign(count, 0);
-  return Status();
-}
-
-Status ChunkReader::Impl::read_vector(const char* name, const VersionVector& reference,
-                                      VersionVector* out) {
-  const std::string where = std::string("the vector '") + name + "' ";
-  uint64_t count, position = 0;
-  if (!reader.varint(&count) || count > sites.size()) return corrupt(where + "is malformed");
-  *out = reference;
-  for (uint64_t i = 0; i < count; ++i) {
-    uint64_t gap;
-    VectorEntry entry;
-    if (!reader.varint(&gap) || gap >= sites.size() - position || !reader.varint(&entry.seq)) {
-      return corrupt(where + "is malformed");
-    }
-    if (entry.seq != 0 && !reader.varint(&entry.hlc)) return corrupt(where + "is cut short");
-    if (entry.seq > limits::seq_max || entry.hlc > limits::hlc_max) {
-      return corrupt(where + "has an entry out of range");
-    }
-    const SiteIndex site = sites[position + gap];
-    const VectorEntry known = out->entry(site);
-    if (entry.seq == known.seq && entry.hlc == known.hlc) {
-      return corrupt(where + "repeats what is known");
-    }
-    out->set(site, entry);
-    position += gap + 1;
-  }
-  // Vectors are arrays over the whole site table, so a few bytes can claim much memory.
-  vector_bytes += uint64_t{out->size()} * sizeof(VectorEntry);
-  if (vector_bytes > limits::vector_memory_bytes_max)
-    return over_limit("its vectors are too large");
-  return Status();
-}
-
-Status ChunkReader::Impl::read_header() {
-  uint64_t sender;
-  uint8_t last;
-  std::string_view exchange, predecessor, token;
-  if (!reader.varint(&sender) || sender >= sites.size() ||
-      !reader.view(kExchangeBytes, &exchange) || !reader.varint(&header.number) ||
-      !reader.byte(&last) || last > 1) {
-    return corrupt("the header is malformed");
-  }
-  header.sender = site_table->id(sites[sender]);
-  header.exchange = exchange;
-  header.last = last == 1;
-  SYNCLINE_TRY(read_vector("since", VersionVector(), &header.since));
-  SYNCLINE_TRY(read_vector("start", header.since, &header.start));
-  SYNCLINE_TRY(read_vector("knowledge", header.start, &header.knowledge));
-  if (!reader.bytes(kHashBytes, &predecessor) || predecessor.size() % kHashBytes != 0) {
-    return corrupt("the predecessor is malformed");
-  }
-  if (!reader.bytes(limits::token_bytes_max, &token)) return corrupt("the token is malformed");
-  header.predecessor = predecessor;
-  header.token = token;
-  if (!reader.varint(&header.row_count) || header.row_count > reader.rest().size()) {
-    return corrupt("the row count cannot be true");
-  }
-  if (header.row_count > limits::rows_per_chunk_max) return over_limit("it has too many rows");
-  rows_left = header.row_count;
-  SYNCLINE_TRY(read_contexts());
-  if (!reader.varint(&sections_left) || sections_left > reader.rest().size()) {
-    return corrupt("the table count cannot be true");
-  }
-  if (sections_left > limits::tables_per_chunk_max) return over_limit("it has too many tables");
-  if (sections_left == 0 && (rows_left != 0 || !reader.at_end())) {
-    return corrupt("rows or bytes follow the last table");
-  }
-  return Status();
-}
-
-Status ChunkReader::Impl::read_contexts() {
-  uint64_t count;
-  if (!reader.varint(&count) || count > header.row_count || count > reader.rest().size()) {
-    return corrupt("the context count cannot be true");
-  }
-  for (uint64_t i = 0; i < count; ++i) {
-    SYNCLINE_TRY(read_vector("context", VersionVector(), &contexts.emplace_back()));
-    if (contexts.back().empty()) return corrupt("a context is empty");
-  }
-  return Status();
-}
 
 Status ChunkReader::Impl::read_schema() {
   schema = &schemas.emplace_back();
@@ -247,12 +60,13 @@ Status ChunkReader::Impl::read_key_positions() {
 
 Status ChunkReader::Impl::read_shape(Shape* shape) {
   uint64_t flags, rest, count, column = 0;
-  if (!reader.varint(&flags) || flags > (kShapeWhole | kShapeContext) || !reader.varint(&rest) ||
-      !reader.varint(&count)) {
+  const uint64_t known = kShapeWhole | kShapeContext | (version > 1 ? kShapeNotes : 0);
+  if (!reader.varint(&flags) || flags > known || !reader.varint(&rest) || !reader.varint(&count)) {
     return fault("a row shape is malformed");
   }
   shape->whole = (flags & kShapeWhole) != 0;
   shape->context = (flags & kShapeContext) != 0;
+  shape->notes = (flags & kShapeNotes) != 0;
   if (rest > limits::versions_per_cell_max) return fault("a row shape has too many versions");
   if (!shape->whole && rest > 0) return fault("a row in part has versions for the whole");
   if (count > value_columns.size()) return fault("a row shape has too many columns");
@@ -359,12 +173,13 @@ Status ChunkReader::Impl::read_section() {
     }
   }
   SYNCLINE_TRY(read_shapes());
-  uint64_t version_count = 0, context_count = 0;
+  uint64_t version_count = 0, context_count = 0, note_count = 0;
   for (const Shape& shape : shapes) {
     // No overflow: rows are below 2^26, versions of a shape below 2^31, and the sum is kept small.
     version_count += shape.rows * (shape.rest + shape.exception_versions);
     if (version_count > reader.rest().size()) return fault("its version count cannot be true");
     context_count += shape.context ? shape.rows : 0;
+    note_count += shape.notes ? shape.rows : 0;
   }
   SYNCLINE_TRY(read_versions(version_count));
   context_ids = ByteReader(std::string_view());
@@ -374,6 +189,14 @@ Status ChunkReader::Impl::read_section() {
       return fault("contexts are malformed");
     }
     context_ids = ByteReader(stream);
+  }
+  notes = ByteReader(std::string_view());
+  if (note_count > 0) {
+    std::string_view stream;
+    if (!reader.bytes(limits::chunk_body_bytes_max, &stream) || stream.size() < note_count) {
+      return fault("notes are malformed");
+    }
+    notes = ByteReader(stream);
   }
   return read_value_columns();
 }
@@ -385,8 +208,8 @@ Status ChunkReader::Impl::check_section_end() const {
   for (uint32_t column : value_columns) {
     if (!values[column].at_end()) return column_fault(column, "bytes are left over");
   }
-  if (!seqs.at_end() || !clock_ids.at_end() || !context_ids.at_end()) {
-    return fault("bytes of versions or contexts are left over");
+  if (!seqs.at_end() || !clock_ids.at_end() || !context_ids.at_end() || !notes.at_end()) {
+    return fault("bytes of versions, contexts or notes are left over");
   }
   return Status();
 }
@@ -502,9 +325,11 @@ Status ChunkReader::Impl::next_row(const Shape& shape, ChunkRow* row) {
   state.column_count = static_cast<ColumnNumber>(schema->columns.size());
   state.context = 0;
   state.held = false;
+  state.notes.clear();
   row->change.whole = shape.whole;
   SYNCLINE_TRY(next_versions(shape, &state));
   SYNCLINE_TRY(next_rest_values(shape, &state));
+  if (shape.notes) SYNCLINE_TRY(next_notes(&state));
   row->context = nullptr;
   if (shape.context) {
     uint64_t id;
@@ -517,42 +342,39 @@ Status ChunkReader::Impl::next_row(const Shape& shape, ChunkRow* row) {
   return Status();
 }
 
-ChunkReader::ChunkReader() : impl_(std::make_unique<Impl>()) {}
-ChunkReader::~ChunkReader() = default;
-
-Status ChunkReader::open(std::string_view bytes, SiteTable* sites,
-                         std::unique_ptr<ChunkReader>* out) {
-  if (bytes.size() > limits::chunk_bytes_max) return over_limit("it is too large");
-  if (bytes.substr(0, kMagic.size()) != kMagic) return corrupt("it does not begin as chunks do");
-  if (bytes.size() < kPrefixBytes + kHashBytes) return corrupt("it is cut short");
-  const uint8_t version = static_cast<uint8_t>(bytes[kMagic.size()]);
-  if (version != kVersion) {
-    return Status(StatusCode::unsupported_version,
-                  "chunk: it has format version " + std::to_string(version) +
-                      ", this build reads version " + std::to_string(kVersion),
-                  "install the same release on both sides");
+// Notes are of versions that the row has, each once.
+Status ChunkReader::Impl::next_notes(RowState* state) {
+  uint64_t count;
+  if (!notes.varint(&count) || count == 0 || count > limits::notes_per_row_max ||
+      count > notes.rest().size()) {
+    return row_fault("its notes are malformed");
   }
-  const std::string_view hashed = bytes.substr(0, bytes.size() - kHashBytes);
-  if (hash128(hashed) != bytes.substr(hashed.size())) {
-    return corrupt("its checksum is wrong: it was cut short or altered");
+  uint64_t column_before = 0, site_before = 0, seq_before_it = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t column, site;
+    VersionNote note;
+    if (!notes.varint(&column) || column > schema->columns.size() || !notes.varint(&site) ||
+        site >= sites.size() || !notes.varint(&note.seq) ||
+        !notes.bytes(limits::note_bytes_max, &note.bytes)) {
+      return row_fault("a note is malformed");
+    }
+    const auto place = std::tuple(column, site, note.seq);
+    if (i > 0 && place <= std::tuple(column_before, site_before, seq_before_it)) {
+      return row_fault("its notes are not in order");
+    }
+    std::tie(column_before, site_before, seq_before_it) = place;
+    note.column = column == 0 ? kRowNote : static_cast<ColumnNumber>(column - 1);
+    note.site = sites[site];
+    if (!state->holds(note.column, note.site, note.seq)) {
+      return row_fault("a note is of no version");
+    }
+    state->notes.push_back(note);
   }
-  ByteReader reader(hashed.substr(kMagic.size() + 1));
-  uint8_t flags;
-  uint64_t body_size;
-  if (!reader.byte(&flags) || flags > static_cast<uint8_t>(Compression::lz4) ||
-      !reader.varint(&body_size)) {
-    return corrupt("its flags or size are malformed");
-  }
-  std::unique_ptr<ChunkReader> chunk(new ChunkReader());
-  Impl& impl = *chunk->impl_;
-  impl.site_table = sites;
-  SYNCLINE_TRY(unpack_body(reader.rest(), static_cast<Compression>(flags), body_size, &impl.body));
-  impl.reader = ByteReader(std::string_view(impl.body.get(), body_size));
-  SYNCLINE_TRY(impl.read_sites(sites));
-  SYNCLINE_TRY(impl.read_header());
-  *out = std::move(chunk);
   return Status();
 }
+
+ChunkReader::ChunkReader() : impl_(std::make_unique<Impl>()) {}
+ChunkReader::~ChunkReader() = default;
 
 const ChunkHeader& ChunkReader::header() const {
   return impl_->header;

@@ -2,6 +2,7 @@
 // possible only when all are known, and puts header and streams together.
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <unordered_map>
 
 #include "chunk_columns.h"
@@ -14,6 +15,13 @@ namespace syncline {
 namespace {
 
 using namespace chunk_format;
+
+struct Note {
+  uint64_t column;  // as it travels: 0 the row, else position + 1
+  SiteIndex site;
+  uint64_t seq;
+  std::string bytes;
+};
 
 // One table's rows.
 struct Section {
@@ -30,6 +38,8 @@ struct Section {
   std::string seqs;
   std::vector<Hlc> clocks;
   std::string context_ids;
+  // Notes by row: sites stand as SiteIndex until they are numbered.
+  std::vector<std::vector<Note>> notes;
 };
 
 void write_schema(std::string* out, const TableSchema& schema) {
@@ -110,12 +120,14 @@ struct ChunkWriter::Impl {
   void add_value(Section* section, uint32_t column, const Value& value);
   void add_rest_values(Section* section, const RowState& state);
   void add_context(Section* section, const VersionVector& context);
+  void add_notes(Section* section, const RowState& state);
 
   Status check_limits(const ChunkHeader& header) const;
   void number_sites();
   void write_vector(std::string* out, const VersionVector& vector,
                     const VersionVector& reference) const;
   void write_header(std::string* out, const ChunkHeader& header, SiteIndex sender) const;
+  void write_notes(std::string* out, const Section& section) const;
   void write_section(std::string* out, const Section& section) const;
 };
 
@@ -148,7 +160,8 @@ void ChunkWriter::Impl::add_shape(Section* section, const ChunkRow& row, bool wi
   const RowState& state = row.change.state;
   scratch.clear();
   append_varint(&scratch,
-                (row.change.whole ? kShapeWhole : 0) | (with_context ? kShapeContext : 0));
+                (row.change.whole ? kShapeWhole : 0) | (with_context ? kShapeContext : 0) |
+                    (state.notes.empty() ? 0 : kShapeNotes));
   append_varint(&scratch, state.rest.size());
   uint64_t columns = 0;
   for (size_t i = 0; i < state.cells.size(); ++i) {
@@ -221,6 +234,16 @@ void ChunkWriter::Impl::add_context(Section* section, const VersionVector& conte
   }
   append_varint(&section->context_ids, at->second);
   bytes += 1;
+}
+
+void ChunkWriter::Impl::add_notes(Section* section, const RowState& state) {
+  std::vector<Note>& notes = section->notes.emplace_back();
+  for (const VersionNote& note : state.notes) {
+    use_site(note.site);
+    const uint64_t column = note.column == kRowNote ? 0 : uint64_t{note.column} + 1;
+    notes.push_back({column, note.site, note.seq, std::string(note.bytes)});
+    bytes += note.bytes.size() + 4;
+  }
 }
 
 Status ChunkWriter::Impl::check_limits(const ChunkHeader& header) const {
@@ -299,6 +322,33 @@ void ChunkWriter::Impl::write_header(std::string* out, const ChunkHeader& header
   append_varint(out, contexts.size());
   for (const VersionVector& context : contexts)
     write_vector(out, context, VersionVector());
+  append_varint(out, header.settings.size());
+  for (const Setting& setting : header.settings) {
+    append_bytes(out, setting.key);
+    append_bytes(out, setting.value);
+    append_varint(out, setting.hlc);
+    out->append(reinterpret_cast<const char*>(setting.site.bytes.data()),
+                setting.site.bytes.size());
+  }
+}
+
+// By site id, so that both engines, which number sites in another order, write the same.
+void ChunkWriter::Impl::write_notes(std::string* out, const Section& section) const {
+  std::string stream;
+  for (std::vector<Note> notes : section.notes) {
+    std::sort(notes.begin(), notes.end(), [this](const Note& a, const Note& b) {
+      return std::tuple(a.column, site_position[a.site], a.seq) <
+             std::tuple(b.column, site_position[b.site], b.seq);
+    });
+    append_varint(&stream, notes.size());
+    for (const Note& note : notes) {
+      append_varint(&stream, note.column);
+      append_varint(&stream, site_position[note.site]);
+      append_varint(&stream, note.seq);
+      append_bytes(&stream, note.bytes);
+    }
+  }
+  append_bytes(out, stream);
 }
 
 void ChunkWriter::Impl::write_section(std::string* out, const Section& section) const {
@@ -316,6 +366,7 @@ void ChunkWriter::Impl::write_section(std::string* out, const Section& section) 
     write_clocks(out, section.clocks);
   }
   if (!section.context_ids.empty()) append_bytes(out, section.context_ids);
+  if (!section.notes.empty()) write_notes(out, section);
   for (const ColumnWriter& values : section.values)
     values.write(out);
 }
@@ -358,6 +409,7 @@ void ChunkWriter::add_row(const ChunkRow& row) {
   }
   impl.add_rest_values(&section, state);
   if (with_context) impl.add_context(&section, *row.context);
+  if (!state.notes.empty()) impl.add_notes(&section, state);
   ++section.row_count;
   ++impl.rows;
 }

@@ -159,6 +159,9 @@ class ChunkExport {
     for (CellVersion& c : row.cells) {
       if (since_.knows(c.version)) c.value = Value();
     }
+    if (row.notes.empty()) return;
+    std::erase_if(row.notes, [this](const VersionNote& n) { return since_.seq(n.site) >= n.seq; });
+    row.drop_stale_notes();
   }
 
   void keep_fresh_cells() {
@@ -194,6 +197,13 @@ class ChunkExport {
     std::erase_if(row.cells,
                   [this](const CellVersion& c) { return table_->columns[c.column].dropped; });
     for (CellVersion& c : row.cells) c.column = columns_[c.column];
+    std::erase_if(row.notes, [this](const VersionNote& n) {
+      return n.column != kRowNote && table_->columns[n.column].dropped;
+    });
+    for (VersionNote& n : row.notes) {
+      if (n.column != kRowNote) n.column = columns_[n.column];
+    }
+    row.drop_stale_notes();
   }
 
   ChunkHeader make_header() {
@@ -206,6 +216,7 @@ class ChunkExport {
     header.start = from_.start;
     header.knowledge = site_.knowledge;
     header.predecessor = predecessor_;
+    for (const Setting* setting : site_.settings.all()) header.settings.push_back(*setting);
     if (!last_) {
       Token to = from_;
       to.number = from_.number + 1;

@@ -8,23 +8,34 @@ namespace {
 
 class Folder {
  public:
-  Folder(const FoldInput& input, const TableInfo& table, const SiteTable& sites, RowState* row)
-      : input_(input), table_(table), sites_(sites), row_(*row) {}
+  Folder(const FoldInput& input, const TableInfo& table, const SiteTable& sites, Arena* arena,
+         RowState* row)
+      : input_(input), table_(table), sites_(sites), arena_(*arena), row_(*row) {
+    for (ColumnNumber c = 0; c < row->column_count; ++c) {
+      const auto& policy = table.columns[c].policy;
+      if (policy && policy->needs_notes()) noted_columns_.push_back(c);
+    }
+  }
 
   void run() {
     if (input_.events.empty()) return;
     remember_parked();
     for (const LogEvent& event : input_.events) {
       if (event.mask == kMaskAll) {
-        write_all(event, false);
+        write_all(event, WriteKind::assign);
+      } else if (table_.row_grain) {
+        write_all(event, WriteKind::change);
       } else {
         write_columns(event);
       }
     }
     // The base table has the last word on existence.
     const LogEvent& last = input_.events.back();
-    if (input_.exists ? !alive() : !row_is_tombstone()) write_all(last, !input_.exists);
-    row_.held = row_.held && !input_.exists && alive();
+    if (input_.exists ? !alive() : !row_is_tombstone()) {
+      write_all(last, input_.exists ? WriteKind::assign : WriteKind::erase);
+    }
+    row_.held = row_.held && !input_.exists && alive() && !last.decides;
+    if (!row_.notes.empty()) row_.drop_stale_notes();
   }
 
  private:
@@ -42,22 +53,59 @@ class Folder {
     return v;
   }
 
-  void write_all(const LogEvent& event, bool dead) {
+  void write_all(const LogEvent& event, WriteKind write) {
+    const bool dead = write == WriteKind::erase;
     const Version v = version_over_row(event, dead);
     std::vector<Value> values(row_.column_count, dead ? Value() : Value::same());
     if (dead) {
       std::copy_n(input_.image.begin(), std::min(input_.image.size(), values.size()),
                   values.begin());
     }
+    const bool keeps_parked = write != WriteKind::assign && !parked_.empty();
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
       if (table_.columns[c].present || table_.is_key(c)) continue;
-      values[c] = dead && !parked_.empty() ? parked_[c] : Value();
+      values[c] = keeps_parked ? parked_[c] : Value();
     }
-    if (!row_.held) {
+    std::vector<std::string_view> notes;
+    for (const ColumnNumber c : noted_columns_) notes.push_back(note_for(c, v, write));
+    if (!row_.held || event.decides) {
       row_.write_all(v, values);
     } else {
       stand_beside(v, values);
     }
+    for (size_t i = 0; i < noted_columns_.size(); ++i) row_.set_note(noted_columns_[i], v, notes[i]);
+    row_.set_note(kRowNote, v, event.origin);
+  }
+
+  // What the policy of a column wants to have said about the version that is about to replace what
+  // stands in its cell.
+  std::string_view note_for(ColumnNumber column, const Version& version, WriteKind write) {
+    std::vector<NotedVersion> replaced;
+    if (!row_.held) row_.cell(column, &replaced);
+    const auto value_at = [&](std::span<const Value> values) {
+      return column < values.size() ? values[column] : Value();
+    };
+    NoteInput in;
+    in.kind = table_.columns[column].kind;
+    in.before = write == WriteKind::change ? value_at(input_.before) : Value();
+    // What the base row showed is what the writer saw.
+    for (NotedVersion& r : replaced) {
+      if (!r.value.is(ValueKind::same)) continue;
+      r.value = made_here(r.version) ? value_at(input_.image) : value_at(input_.before);
+    }
+    // A second write of the cell in one fold sees what the first is taken to have written.
+    if (replaced.size() == 1 && made_here(replaced[0].version) && !replaced[0].version.dead) {
+      if (write == WriteKind::change) in.before = value_at(input_.image);
+    }
+    in.replaced = replaced;
+    in.write = in.before.is(ValueKind::absent) && write == WriteKind::change ? WriteKind::assign
+                                                                            : write;
+    in.after = write == WriteKind::erase ? Value() : value_at(input_.image);
+    in.version = version;
+    in.sites = &sites_;
+    std::string note;
+    make_note(*table_.columns[column].policy, in, &note);
+    return arena_.copy(std::string_view(note));
   }
 
   // What the row shows in columns that the base table lacks is part of a tombstone's image. An
@@ -70,9 +118,10 @@ class Folder {
                                  [](const ColumnInfo& column) { return !column.present; });
     if (!any || row_.held || structural > 1 || row_.empty()) return;
     ShownRow shown;
-    show_row(row_, sites_, table_.on_delete, &shown);
+    show_row(row_, table_, sites_, &shown);
     parked_ = shown.values;
-    for (Value& value : parked_) {  // of a column parked after the row was written
+    for (Value& value : parked_) {
+      if (value.is_bytes()) value = arena_.copy(value);  // a policy may have made it  // of a column parked after the row was written
       if (value.is(ValueKind::same)) value = Value();
     }
   }
@@ -129,6 +178,7 @@ class Folder {
   }
 
   void write_columns(const LogEvent& event) {
+    bool any = false;
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
       if (!table_.columns[c].present || table_.is_key(c) || !changes(event, c)) continue;
       Version v{event.seq, event.hlc, input_.self, false};
@@ -139,18 +189,23 @@ class Folder {
         for (const Version& r : row_.rest)
           v.hlc = raised(v.hlc, r, v.site);
       }
-      if (row_.held) {
+      const bool noted = std::binary_search(noted_columns_.begin(), noted_columns_.end(), c);
+      const std::string_view note = noted ? note_for(c, v, WriteKind::change) : std::string_view();
+      if (row_.held && !event.decides) {
         put_beside(c, v, Value::same());
       } else {
         row_.write_cell(c, v, Value::same());
       }
+      if (noted) row_.set_note(c, v, note);
+      any = true;
+    }
+    if (any && !event.origin.empty()) {
+      row_.set_note(kRowNote, {event.seq, event.hlc, input_.self, false}, event.origin);
     }
   }
 
   bool alive() const {
-    ShownRow shown;
-    show_row(row_, sites_, table_.on_delete, &shown);
-    return shown.alive;
+    return row_lives(row_, sites_, table_.on_delete);
   }
 
   bool row_is_tombstone() const {
@@ -164,15 +219,17 @@ class Folder {
   const FoldInput& input_;
   const TableInfo& table_;
   const SiteTable& sites_;
+  Arena& arena_;
   RowState& row_;
+  std::vector<ColumnNumber> noted_columns_;  // ascending
   std::vector<Value> parked_;  // by column; empty: nothing of them is kept
 };
 
 }  // namespace
 
-void fold_row(const FoldInput& input, const TableInfo& table, const SiteTable& sites,
+void fold_row(const FoldInput& input, const TableInfo& table, const SiteTable& sites, Arena* arena,
               RowState* row) {
-  Folder(input, table, sites, row).run();
+  Folder(input, table, sites, arena, row).run();
 }
 
 }  // namespace syncline

@@ -3,6 +3,8 @@
 #include "syncline/merge.h"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 
 namespace syncline {
 namespace {
@@ -109,6 +111,18 @@ void join_exceptions(const RowState& ours, const RowChange& theirs, const Joiner
   }
 }
 
+// A note belongs to its version for good: both sides' are the same where both have one.
+void join_notes(const RowState& ours, const RowState& theirs, RowState* out) {
+  const auto before = [](const VersionNote& a, const VersionNote& b) {
+    return std::tie(a.column, a.site, a.seq) < std::tie(b.column, b.site, b.seq);
+  };
+  std::vector<VersionNote> sent = theirs.notes;
+  std::sort(sent.begin(), sent.end(), before);  // sites have other numbers here
+  std::set_union(ours.notes.begin(), ours.notes.end(), sent.begin(), sent.end(),
+                 std::back_inserter(out->notes), before);
+  out->drop_stale_notes();
+}
+
 }  // namespace
 
 void join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
@@ -138,6 +152,7 @@ void join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
   if (!ours.cells.empty() || !theirs.state.cells.empty()) {
     join_exceptions(ours, theirs, joiner, out);
   }
+  if (!ours.notes.empty() || !theirs.state.notes.empty()) join_notes(ours, theirs.state, out);
 }
 
 bool same_versions(const RowState& a, const RowState& b) {

@@ -2,6 +2,7 @@
 // another (docs/merge_rules.md, "Identity").
 #include <algorithm>
 #include <numeric>
+#include <tuple>
 
 #include "syncline/row_state.h"
 
@@ -20,6 +21,16 @@ bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTa
   for (CellVersion& c : row->cells)
     change(&c.version);
   if (!any) return false;
+  // A policy's note names the old id inside: without it the version counts as an assignment.
+  std::erase_if(row->notes, [&](const VersionNote& n) {
+    return n.site == from && n.seq > after && n.column != kRowNote;
+  });
+  for (VersionNote& n : row->notes) {
+    if (n.site == from && n.seq > after) n.site = to;
+  }
+  std::sort(row->notes.begin(), row->notes.end(), [](const VersionNote& a, const VersionNote& b) {
+    return std::tie(a.column, a.site, a.seq) < std::tie(b.column, b.site, b.seq);
+  });
 
   const size_t columns = row->column_count;
   std::vector<size_t> order(row->rest.size());

@@ -1,19 +1,23 @@
 // Row state: what is shown, and how it is stored. Format of PackedRow::cells:
 //
-//   cells     := format:u8 flags:u8 [rest] exceptions rest_values
+//   cells     := format:u8 flags:u8 [rest] exceptions rest_values [notes]
 //   format    := 1
 //   flags     := bit 0: a value that is not listed is what the base row shows (else it is absent)
+//                bit 1: notes follow
 //   rest      := count:varint version*            present iff kPackedMany
 //   version   := site:varint seq_dead:varint hlc:zigzag     seq_dead = seq * 2 + dead,
 //                                                           hlc as difference to PackedRow::hlc
 //   exceptions:= count:varint (column:varint version value)*
 //   rest_values := (count:varint (column:varint value)*)*   one list for each version of rest
 //   value     := as append_value
+//   notes     := count:varint (column:varint site:varint seq:varint note:bytes)*
+//                                                  column = 0 for the row, else number + 1
 //
 // Empty cells stand for: one version for the whole row, every value in the base row.
 #include "syncline/row_state.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "syncline/codec.h"
 #include "syncline/limits.h"
@@ -23,6 +27,7 @@ namespace {
 
 constexpr uint8_t kFormat = 1;
 constexpr uint8_t kUnlistedIsSame = 1;
+constexpr uint8_t kHasNotes = 2;
 
 void append_version(std::string* out, const Version& v, Hlc hlc_base) {
   append_varint(out, v.site);
@@ -107,7 +112,13 @@ struct Extremes {
   }
 };
 
-bool row_is_alive(const RowState& row, const SiteTable& sites, OnDelete on_delete) {
+bool note_before(const VersionNote& a, const VersionNote& b) {
+  return std::tie(a.column, a.site, a.seq) < std::tie(b.column, b.site, b.seq);
+}
+
+}  // namespace
+
+bool row_lives(const RowState& row, const SiteTable& sites, OnDelete on_delete) {
   Extremes extremes;
   for (const Version& v : row.rest) extremes.see(v, sites);
   for (const CellVersion& c : row.cells) extremes.see(c.version, sites);
@@ -117,12 +128,11 @@ bool row_is_alive(const RowState& row, const SiteTable& sites, OnDelete on_delet
   return compare_versions(*extremes.live, *extremes.dead, sites) > 0;
 }
 
-}  // namespace
-
 void RowState::clear() {
   rest.clear();
   rest_values.clear();
   cells.clear();
+  notes.clear();
   context = 0;
   held = false;
 }
@@ -153,15 +163,75 @@ std::span<const CellVersion> RowState::exceptions(ColumnNumber column) const {
   return {range.first, range.second};
 }
 
-void show_row(const RowState& row, const SiteTable& sites, OnDelete on_delete, ShownRow* out) {
+bool RowState::holds(ColumnNumber column, SiteIndex site, uint64_t seq) const {
+  const auto same = [&](const Version& v) { return v.site == site && v.seq == seq; };
+  const auto in_cell = [&](const CellVersion& c) { return same(c.version); };
+  if (column == kRowNote) {
+    return std::any_of(rest.begin(), rest.end(), same) ||
+           std::any_of(cells.begin(), cells.end(), in_cell);
+  }
+  const auto own = exceptions(column);
+  return own.empty() ? std::any_of(rest.begin(), rest.end(), same)
+                     : std::any_of(own.begin(), own.end(), in_cell);
+}
+
+std::string_view RowState::note(ColumnNumber column, const Version& version) const {
+  if (notes.empty()) return {};
+  const VersionNote wanted{column, version.site, version.seq, {}};
+  const auto at = std::lower_bound(notes.begin(), notes.end(), wanted, note_before);
+  return at != notes.end() && !note_before(wanted, *at) ? at->bytes : std::string_view();
+}
+
+void RowState::set_note(ColumnNumber column, const Version& version, std::string_view bytes) {
+  const VersionNote wanted{column, version.site, version.seq, bytes};
+  auto at = std::lower_bound(notes.begin(), notes.end(), wanted, note_before);
+  if (at != notes.end() && !note_before(wanted, *at)) at = notes.erase(at);
+  if (!bytes.empty()) notes.insert(at, wanted);
+}
+
+void RowState::drop_stale_notes() {
+  std::erase_if(notes, [this](const VersionNote& n) { return !holds(n.column, n.site, n.seq); });
+}
+
+void RowState::cell(ColumnNumber column, std::vector<NotedVersion>* out) const {
+  out->clear();
+  const CellView view{*this, column, exceptions(column)};
+  for (size_t i = 0; i < view.size(); ++i) {
+    out->push_back({view.version(i), view.value(i), note(column, view.version(i))});
+  }
+}
+
+namespace {
+
+// Makes one value of a cell's concurrent live versions, if its policy is another than last_writer.
+void show_by_policy(const RowState& row, ColumnNumber column, const ColumnInfo& info,
+                    const SiteTable& sites, ShownRow* out) {
+  std::vector<NotedVersion> versions;
+  row.cell(column, &versions);
+  std::erase_if(versions, [](const NotedVersion& v) { return v.version.dead; });
+  if (versions.size() < 2) return;
+  MergeInput input;
+  input.kind = info.kind;
+  input.versions = versions;
+  input.sites = &sites;
+  input.array_key = info.policy->array_key;
+  MergeResult result;
+  resolve_cell(*info.policy, input, &out->arena, &result);
+  out->values[column] = result.value;
+}
+
+}  // namespace
+
+void show_row(const RowState& row, const TableInfo& table, const SiteTable& sites, ShownRow* out) {
   const ColumnNumber count = row.column_count;
+  out->arena.clear();
   if (row.rest.size() == 1 && row.cells.empty()) {  // almost every row
     out->alive = !row.rest[0].dead;
     out->values.assign(row.rest_values.begin(), row.rest_values.end());
     out->versions.assign(count, row.rest[0]);
     return;
   }
-  out->alive = row_is_alive(row, sites, on_delete);
+  out->alive = row_lives(row, sites, table.on_delete);
   out->values.assign(count, Value());
   out->versions.assign(count, Version());
   for (ColumnNumber c = 0; c < count; ++c) {
@@ -175,8 +245,44 @@ void show_row(const RowState& row, const SiteTable& sites, OnDelete on_delete, S
     if (cell.size() == 0) continue;
     out->values[c] = cell.value(best);
     out->versions[c] = cell.version(best);
+    if (cell.size() > 1 && table.columns[c].policy_kind() != PolicyKind::last_writer) {
+      show_by_policy(row, c, table.columns[c], sites, out);
+    }
   }
 }
+
+namespace {
+
+void pack_notes(const RowState& row, std::string* out) {
+  append_varint(out, row.notes.size());
+  for (const VersionNote& note : row.notes) {
+    append_varint(out, note.column == kRowNote ? 0 : uint64_t{note.column} + 1);
+    append_varint(out, note.site);
+    append_varint(out, note.seq);
+    append_bytes(out, note.bytes);
+  }
+}
+
+bool unpack_notes(ByteReader* in, RowState* out) {
+  uint64_t count = 0;
+  if (!in->varint(&count) || count > limits::notes_per_row_max || count > in->rest().size()) {
+    return false;
+  }
+  out->notes.resize(count);
+  for (VersionNote& note : out->notes) {
+    uint64_t column = 0, site = 0;
+    if (!in->varint(&column) || column > out->column_count || !in->varint(&site) ||
+        site > limits::sites_max || !in->varint(&note.seq) ||
+        !in->bytes(limits::note_bytes_max, &note.bytes)) {
+      return false;
+    }
+    note.column = column == 0 ? kRowNote : static_cast<ColumnNumber>(column - 1);
+    note.site = static_cast<SiteIndex>(site);
+  }
+  return std::is_sorted(out->notes.begin(), out->notes.end(), note_before);
+}
+
+}  // namespace
 
 PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* shown, bool stored,
                    std::string* buffer) {
@@ -195,7 +301,7 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
     if (row.rest[0].dead) packed.flags |= kPackedDead;
   }
 
-  bool plain = stored && !many && row.cells.empty();
+  bool plain = stored && !many && row.cells.empty() && row.notes.empty();
   std::string lists;
   for (size_t i = 0; i < row.rest.size(); ++i) {
     std::string list;
@@ -216,7 +322,8 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
   if (plain) return packed;
 
   buffer->push_back(static_cast<char>(kFormat));
-  buffer->push_back(static_cast<char>(stored ? kUnlistedIsSame : 0));
+  buffer->push_back(static_cast<char>((stored ? kUnlistedIsSame : 0) |
+                                      (row.notes.empty() ? 0 : kHasNotes)));
   if (many) {
     append_varint(buffer, row.rest.size());
     for (const Version& v : row.rest) append_version(buffer, v, packed.hlc);
@@ -228,6 +335,7 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
     append_value(buffer, packer.packed(c.column, c.version, c.value));
   }
   *buffer += lists;
+  if (!row.notes.empty()) pack_notes(row, buffer);
   packed.cells = *buffer;
   return packed;
 }
@@ -284,6 +392,7 @@ Status unpack_row(const PackedRow& packed, ColumnNumber column_count, RowState* 
       out->rest_values[i * column_count + column] = value;
     }
   }
+  if ((flags & kHasNotes) != 0 && !unpack_notes(&in, out)) return damaged();
   return in.at_end() ? Status() : damaged();
 }
 

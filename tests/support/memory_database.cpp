@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "support/memory_port.hpp"
+#include "syncline/apply.h"
 
 namespace syncline::test {
 
@@ -73,6 +74,7 @@ void MemoryPort::enable(const TableRules& rules, const std::vector<OwnedRow>& ro
   table->info.baseline = {data_.log.size(), 0, data_.self, false};
   data_.folded = data_.log.size();
   rank_tables();
+  renew_policies();
 }
 
 void MemoryPort::add_column(const std::string& name, const ColumnSchema& column) {
@@ -91,7 +93,7 @@ void MemoryPort::add_column(const std::string& name, const ColumnSchema& column)
     Arena arena;
     const RowState state = row(table, key, &arena);
     ShownRow shown;
-    show_row(state, data_.sites, table.info.on_delete, &shown);
+    show_row(state, table.info, data_.sites, &shown);
     const bool absent = shown.values.empty() || shown.values[c].is(ValueKind::absent);
     base.values[c] = absent ? Value::null() : shown.values[c];
   }
@@ -152,8 +154,30 @@ bool MemoryPort::update(const std::string& name, RowKey key_values,
     return false;
   }
   append_log(&table, row, ChangeKind::update, mask);
+  table.seen.try_emplace(key, base->second.values);
   base->second = std::move(row);
   return true;
+}
+
+void MemoryPort::renew_policies() {
+  for (auto& [number, table] : data_.tables) {
+    std::vector<TableInfo> one{table.info};
+    apply_policies(data_.settings, &one);
+    table.info = one[0];
+  }
+}
+
+Status MemoryPort::set_policy(const std::string& name, const std::string& column,
+                              const std::string& policy, const std::string& options) {
+  return transaction([&]() -> Status {
+    Setting setting;
+    SYNCLINE_TRY(make_policy_setting(find(name)->info, column, policy, options, data_.settings,
+                                     &setting));
+    setting.hlc = data_.settings.next_hlc(setting.key, std::max(data_.floor, hlc_from_ms(now_ms_)));
+    setting.site = id();
+    ApplyReport report;
+    return change_settings(this, std::span<const Setting>(&setting, 1), &report);
+  });
 }
 
 // The rows that a delete of this one deletes, itself last; false if one of them must stay.
@@ -203,7 +227,7 @@ void MemoryPort::fold() {
   for (auto& [row, events] : rows)
     fold_one(row.first, row.second, std::move(events));
   for (auto& [number, table] : data_.tables)
-    table.images.clear();
+    table.images.clear(), table.seen.clear();
 }
 
 void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
@@ -233,7 +257,7 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
 
   std::vector<LogEvent> log;
   for (const auto& [seq, entry] : events) {
-    log.push_back({seq, entry->hlc, entry->mask, entry->columns_known});
+    log.push_back({seq, entry->hlc, entry->mask, entry->columns_known, {}, false});
   }
   const auto base = table.base.find(key);
   const auto image = table.images.find(key);
@@ -244,7 +268,11 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
     values = views(image->second);
   }
   const bool exists = base != table.base.end();
-  fold_row({self, log, exists, values}, table.info, data_.sites, &state);
+  Arena arena;
+  const auto seen = table.seen.find(key);
+  std::vector<Value> seen_values;
+  if (seen != table.seen.end()) seen_values = views(seen->second);
+  fold_row({self, log, exists, values, seen_values}, table.info, data_.sites, &arena, &state);
   std::string buffer;
   const PackedRow packed = pack_row(state, table.info, nullptr, exists, &buffer);
   table.state[key] = {key_values,
@@ -295,6 +323,8 @@ RowState MemoryPort::row(const MemoryTable& table, const std::string& key, Arena
   if (!status.ok()) throw std::runtime_error(status.message());
   for (CellVersion& c : state.cells)
     c.value = arena->copy(c.value);
+  for (VersionNote& n : state.notes)
+    n.bytes = arena->copy(n.bytes);
   for (Value& v : state.rest_values)
     v = arena->copy(v);
   return state;

@@ -68,6 +68,7 @@ Status MemoryPort::load_site(SiteState* out) {
   out->position = data_.relay.size();
   out->contexts = data_.contexts;
   out->next_context = data_.next_context;
+  out->settings = data_.settings;
   return {};
 }
 
@@ -83,6 +84,7 @@ Status MemoryPort::load_tables(std::vector<TableInfo>* out) {
   out->clear();
   for (const auto& [number, table] : data_.tables)
     out->push_back(table.info);
+  apply_policies(data_.settings, out);
   return {};
 }
 
@@ -336,6 +338,22 @@ Status MemoryPort::record_conflicts(std::span<const ConflictRecord> records) {
   return {};
 }
 
+Status MemoryPort::list_contested(const TableInfo& table, std::string_view after,
+                                  size_t count_max, RowBatch* out) {
+  SYNCLINE_TRY(called("list_contested"));
+  out->clear();
+  out->table = &table;
+  const MemoryTable& from = data_.tables.at(table.number);
+  for (auto it = from.state.upper_bound(std::string(after));
+       it != from.state.end() && out->rows.size() < count_max; ++it) {
+    if (it->second.cells.empty()) continue;
+    LocalRow row;
+    fill(from, it->first, out, &row);
+    out->rows.push_back(row);
+  }
+  return {};
+}
+
 Status MemoryPort::load_incoming(const SiteId& sender, Incoming* out) {
   SYNCLINE_TRY(called("load_incoming"));
   const auto found = data_.incoming.find(sender);
@@ -371,6 +389,8 @@ Status MemoryPort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   }
   for (const ContextId id : update.contexts_gone)
     data_.contexts.erase(id);
+  for (const Setting& setting : update.settings_new) data_.settings.merge(setting);
+  if (!update.settings_new.empty()) renew_policies();
   if (update.hlc_max > 0) data_.floor = std::max(data_.floor, update.hlc_max + 1);
   return {};
 }

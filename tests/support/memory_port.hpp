@@ -74,6 +74,7 @@ struct MemoryTable {
   std::map<std::string, BaseRow> base;       // by encode_key
   std::map<std::string, StoredState> state;  // by encode_key
   std::map<std::string, OwnedRow> images;    // of rows deleted since the last fold
+  std::map<std::string, OwnedRow> seen;      // what the first update since then saw
 };
 
 struct OpenConflict {
@@ -106,6 +107,7 @@ struct MemoryData {
   std::map<std::string, OpenConflict> conflicts;  // by id
   uint64_t conflicts_closed = 0;
   uint64_t conflict_clock = 0;
+  Settings settings;
 };
 
 // What an observer of the fold is told: the row before, and what happened to it since.
@@ -134,6 +136,9 @@ class MemoryPort final : public Port {
   bool update(const std::string& table, RowKey key,
               const std::vector<std::pair<std::string, Value>>& values);
   bool erase(const std::string& table, RowKey key);
+  // sync_set_policy; `column` empty: the table. The error of a bad one.
+  Status set_policy(const std::string& table, const std::string& column, const std::string& policy,
+                    const std::string& options = {});
   // This database was copied or restored: from now on it is another site.
   void take_identity(const SiteId& id);
   void set_clock(uint64_t unix_ms) { now_ms_ = unix_ms; }
@@ -173,6 +178,8 @@ class MemoryPort final : public Port {
                        std::vector<RowRef>* out) override;
   Status list_held(std::vector<RowRef>* out) override;
   Status record_conflicts(std::span<const ConflictRecord> records) override;
+  Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
+                        RowBatch* out) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
   Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
@@ -188,6 +195,7 @@ class MemoryPort final : public Port {
                 std::vector<std::pair<uint64_t, const LogEntry*>> events);
   void refresh_conflicts(const MemoryTable& table, const OwnedRow& key, const RowState& row);
   void rank_tables();
+  void renew_policies();  // of all tables, from the settings
   void fill(const MemoryTable& table, const std::string& key, RowBatch* out, LocalRow* row) const;
   // The constraint that `values` would break; stored if none.
   StoreOutcome check_row(const MemoryTable& table, const std::string& key,

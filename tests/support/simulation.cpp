@@ -420,7 +420,7 @@ namespace {
 Version claim_of(const MemoryTable& table, const std::vector<std::string>& unique,
                  const RowState& row, const SiteTable& sites) {
   ShownRow shown;
-  show_row(row, sites, table.info.on_delete, &shown);
+  show_row(row, table.info, sites, &shown);
   Version best;
   for (const std::string& name : unique) {
     const Version& v = shown.versions[static_cast<size_t>(find_column(table.info.columns, name))];
@@ -445,7 +445,7 @@ std::vector<Candidate> candidates(const MemoryPort& port, const MemoryTable& tab
     Arena arena;
     const RowState row = port.row(table, key, &arena);
     ShownRow shown;
-    show_row(row, sites, table.info.on_delete, &shown);
+    show_row(row, table.info, sites, &shown);
     const auto value = [&](const std::string& name) {
       return shown.values[static_cast<size_t>(find_column(table.info.columns, name))];
     };

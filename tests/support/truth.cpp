@@ -277,7 +277,7 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
   const OnDelete on_delete = table.rules.on_delete;
   const ReferenceShown naive = reference_show(reference_of(view.state), sites, on_delete);
   ShownRow shown;
-  show_row(view.state, sites, on_delete, &shown);
+  show_row(view.state, local.info, sites, &shown);
   if (shown.alive != naive.alive) return "show: alive";
   if (!local.info.present) return {};  // its policy is not known here yet
   if (shown.alive != expect_alive(table, row, view, shown.alive)) return "alive";

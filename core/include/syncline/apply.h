@@ -36,6 +36,10 @@ Status apply_chunk(Port* port, std::string_view bytes, const ApplyOptions& optio
 // that may let rows in: a column or table appeared.
 Status retry_held(Port* port, ApplyReport* report);
 
+// Takes over settings made here (make_policy_setting, with hlc and site filled in) and brings the
+// rows of the tables concerned to what they show under them. Versions do not change.
+Status change_settings(Port* port, std::span<const Setting> settings, ApplyReport* report);
+
 // Parses {"drift_ms_max": n}, the options of sync_apply. Errors: invalid_argument, naming an
 // unknown key and the nearest known one.
 Status apply_options_from_json(std::string_view json, ApplyOptions* out);

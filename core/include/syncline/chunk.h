@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "syncline/merge.h"
+#include "syncline/settings.h"
 #include "syncline/table.h"
 #include "syncline/version_vector.h"
 
@@ -32,6 +33,7 @@ struct ChunkHeader {
   std::string predecessor;
   std::string token;
   uint64_t row_count = 0;
+  std::vector<Setting> settings;  // all of the sender's, in key order
 };
 
 struct ChunkRow {

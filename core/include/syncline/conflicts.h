@@ -25,9 +25,32 @@ struct Conflict {
   int64_t column = -1;  // a ColumnNumber, or -1 for the row
   Version winner, loser;
   std::string winner_json, loser_json;  // JSON values; "null" for a deleted row
+  std::string shown_json;  // what the policy made of it, where that is neither; else empty
+  std::string base_json;   // what both were made from, where a policy had it noted; else empty
+  std::string winner_actor, loser_actor;  // who wrote them, where they said; else empty
+  std::string policy = "last_writer";
+  std::string severity = "normal";
+  double confidence = 1.0;
 };
 
-// Appends the conflicts of `row`; `key` is its key. Values must be resolved.
+// How a conflict was settled, told by the version that replaced the ones in conflict.
+struct ConflictEnd {
+  std::string how;    // "decision", "write", "policy" (another one now), or "stored" (a held row)
+  std::string by;     // who: the actor named, else the site's id
+  std::string note;
+  std::string choice;  // of a decision
+  uint64_t at_ms = 0;  // when it was written; 0 unknown
+};
+
+// The same to people: kind, values, policy and severity.
+bool same_conflict(const Conflict& a, const Conflict& b);
+// Of a conflict that `before` showed and `after` does not: who settled it.
+ConflictEnd conflict_end(const Conflict& conflict, const RowState& after, const SiteTable& sites);
+
+// Replaces *out by the conflicts of `row`; `key` is its key. Values must be resolved. A merge that
+// lost nothing (counter, union, concat, json and text without overlap) is no conflict. A version
+// whose origin reopens a conflict (origin.h) shows it again. With row grain two versions make one
+// conflict for the row.
 void find_conflicts(const TableInfo& table, RowKey key, const RowState& row,
                     const SiteTable& sites, std::vector<Conflict>* out);
 

@@ -25,21 +25,32 @@ struct LogEvent {
   // Columns numbered from here on were unknown to the trigger that wrote the entry: they count as
   // changed, since nothing says that they were not.
   ColumnNumber columns_known = 0;
+  // Who wrote it, and why (origin.h); empty: nobody said.
+  std::string_view origin = {};
+  // A decision of someone who saw what is held: it replaces held versions, too.
+  bool decides = false;
 };
 
 struct FoldInput {
   SiteIndex self = 0;
   std::span<const LogEvent> events;  // of one row, in the order they happened
   bool exists = false;               // in the base table, now
-  std::span<const Value> image;      // by column; the last image if it does not exist, else empty
+  // By column: the base row, or the last image if it does not exist. May be empty if it exists and
+  // no column has a policy that needs notes.
+  std::span<const Value> image = {};
+  // By column: what the first of these events saw in columns whose policy needs notes; absent where
+  // nobody looked. May be empty.
+  std::span<const Value> before = {};
 };
 
 // Applies the events to `row`, whose values may be Value::same() for what the base row shows.
 // After it, live values written here are Value::same() and a tombstone carries the image.
 // - an insert or delete, or a row whose existence disagrees with its state, writes every cell;
 // - an insert over a held row stands beside the held versions, since its writer could not see them.
+// - with row_grain an update writes every cell.
 // hlc: raised above every version replaced, so that a later write never sorts before an earlier.
-void fold_row(const FoldInput& input, const TableInfo& table, const SiteTable& sites,
+// Notes are made for columns whose policy needs them; their bytes live in `arena`.
+void fold_row(const FoldInput& input, const TableInfo& table, const SiteTable& sites, Arena* arena,
               RowState* row);
 
 }  // namespace syncline

@@ -30,6 +30,13 @@ inline constexpr uint64_t values_per_row_max = uint64_t{1} << 24;
 inline constexpr uint64_t vector_memory_bytes_max = uint64_t{1} << 30;
 // A resume token: a key, names, vectors.
 inline constexpr uint64_t token_bytes_max = 256 << 20;
+// A note of a version: what its policy or its writer has to say.
+inline constexpr uint64_t note_bytes_max = 64 << 20;
+inline constexpr uint64_t notes_per_row_max = 1 << 20;
+// Settings: policies of all tables and columns. A value is a small JSON object.
+inline constexpr uint64_t settings_max = 100'000;
+inline constexpr uint64_t setting_key_bytes_max = 4096;
+inline constexpr uint64_t setting_value_bytes_max = 65'536;
 // Rows in one chunk: bounded by the body anyway, since a row takes at least a byte.
 inline constexpr uint64_t rows_per_chunk_max = 64'000'000;
 // Concurrent versions of one cell: one a site that wrote it unseen.

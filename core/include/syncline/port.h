@@ -17,6 +17,7 @@
 
 #include "syncline/conflicts.h"
 #include "syncline/row_state.h"
+#include "syncline/settings.h"
 #include "syncline/table.h"
 #include "syncline/version_vector.h"
 
@@ -36,6 +37,7 @@ struct SiteState {
   // Contexts in use: id -> vector. Ids are never used again.
   std::map<ContextId, VersionVector> contexts;
   ContextId next_context = 1;
+  Settings settings;
 };
 
 // An exchange that began and has not ended: where it stands.
@@ -107,6 +109,8 @@ struct ConflictRecord {
   // Of the pair, the version that was here before, for the columns `local` and `remote`.
   bool winner_is_local = true;
   std::string reason;  // for held rows
+  // With opened == false: how it was settled.
+  ConflictEnd end;
 };
 
 // What an apply leaves behind beside rows.
@@ -119,6 +123,7 @@ struct ExchangeUpdate {
   std::vector<std::pair<ContextId, VersionVector>> contexts_new;
   std::vector<ContextId> contexts_gone;
   Hlc hlc_max = 0;  // the clock must tick above it
+  std::vector<Setting> settings_new;  // to be stored in place of what their keys had
 };
 
 // Where a scan starts: after a row, or at the beginning.
@@ -136,7 +141,7 @@ class Port {
   // Does our own history have this hlc at this seq? False: another database uses our identity, or
   // this one was rolled back.
   virtual Status recognises(const VectorEntry& own, bool* yes) = 0;
-  // All tables, present and parked.
+  // All tables, present and parked, with their policies (apply_policies).
   virtual Status load_tables(std::vector<TableInfo>* out) = 0;
   // Registers what a peer has and we lack: the whole table, or columns (appended to `table`, not
   // present). Rows and values for it are kept in row state until the schema has a place for them.
@@ -158,6 +163,11 @@ class Port {
   // Rows kept out of present base tables (kinds unique, foreign_key, constraint), oldest first.
   virtual Status list_held(std::vector<RowRef>* out) = 0;
   virtual Status record_conflicts(std::span<const ConflictRecord> records) = 0;
+  // Rows of the table, after the key `after` (encode_key; empty: from the first) and in key order,
+  // that may hold several versions of a cell: all that may_conflict, and others if that is easier.
+  // At most `count_max`; none: the end.
+  virtual Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
+                                RowBatch* out) = 0;
 
   virtual Status load_incoming(const SiteId& sender, Incoming* out) = 0;
   // All exchanges that broke off here: sender and token.

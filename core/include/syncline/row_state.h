@@ -32,6 +32,16 @@ struct CellVersion {
   Value value;
 };
 
+// What the writer of a version has to say beside its value: at a column, what its policy needs
+// (cell_merge.h); at kRowNote, who wrote it and why (origin.h). Almost no row has any.
+struct VersionNote {
+  ColumnNumber column = 0;
+  SiteIndex site = 0;
+  uint64_t seq = 0;
+  std::string_view bytes;
+};
+inline constexpr ColumnNumber kRowNote = 0xffff'ffff;
+
 struct RowState {
   // Versions of every column that has no exception, in version order (compare_versions), with
   // their values: rest_values[i * column_count + c] is the value of rest[i] at column c.
@@ -40,6 +50,8 @@ struct RowState {
   ColumnNumber column_count = 0;
   // Exceptions, sorted by column, then version order. No exception equals `rest`.
   std::vector<CellVersion> cells;
+  // Sorted by column, site, seq; each of a version that stands in its cell (kRowNote: anywhere).
+  std::vector<VersionNote> notes;
   // What is known of this row beyond the site's knowledge; 0 none.
   ContextId context = 0;
   // The row should be in the base table but is not: a constraint, or the table is parked.
@@ -53,6 +65,16 @@ struct RowState {
   void write_cell(ColumnNumber column, const Version& version, const Value& value);
   // Exceptions of one column, as a range of `cells`; empty if the column is covered by `rest`.
   std::span<const CellVersion> exceptions(ColumnNumber column) const;
+  // Does the cell (kRowNote: some cell) hold this dot?
+  bool holds(ColumnNumber column, SiteIndex site, uint64_t seq) const;
+  // The note of a version at a column; empty if it has none.
+  std::string_view note(ColumnNumber column, const Version& version) const;
+  // Adds or replaces. REQUIRES: bytes outlive the row. Empty: takes it away.
+  void set_note(ColumnNumber column, const Version& version, std::string_view bytes);
+  // Drops notes whose version is gone.
+  void drop_stale_notes();
+  // The current versions of one cell with their notes, in version order. Reuses *out.
+  void cell(ColumnNumber column, std::vector<NotedVersion>* out) const;
 };
 
 // Row state as a host stores it, one row beside each user row that has any. `site`, `seq` and `hlc`
@@ -75,12 +97,18 @@ struct ShownRow {
   // By column: the value to be seen and the version it comes from. Absent where no version has one.
   std::vector<Value> values;
   std::vector<Version> versions;
+  Arena arena;  // bytes of values that policies made
 };
 
-// Computes what is shown. A pure function of the versions: under update_wins a row lives while any
-// cell holds a version that is no tombstone; each cell shows its greatest live version, or the
-// image of its greatest tombstone.
-void show_row(const RowState& row, const SiteTable& sites, OnDelete on_delete, ShownRow* out);
+// Computes what is shown. A pure function of the versions and the table's policies: under
+// update_wins a row lives while any cell holds a version that is no tombstone; a cell with one live
+// version shows it, with several what its policy makes of them, with none the image of its greatest
+// tombstone. `versions` has the greatest live version of a cell, whatever the policy.
+// REQUIRES: with concurrent versions, values are resolved (no Value::same()).
+void show_row(const RowState& row, const TableInfo& table, const SiteTable& sites, ShownRow* out);
+
+// Whether the row exists, as show_row says it.
+bool row_lives(const RowState& row, const SiteTable& sites, OnDelete on_delete);
 
 // Packs a state whose shown row is `shown`. With `stored`, the shown row is in the base table and
 // values identical to it are left out for columns that `table` has. The result's `cells` points

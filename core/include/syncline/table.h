@@ -1,11 +1,13 @@
 // How the core sees a tracked table.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "syncline/logical_type.h"
+#include "syncline/policy.h"
 #include "syncline/types.h"
 
 namespace syncline {
@@ -28,6 +30,9 @@ struct ColumnInfo {
   LogicalKind kind = LogicalKind::any;
   bool present = true;   // false: parked (a peer has it, this database does not) or dropped
   bool dropped = false;  // false and not present: parked
+  std::shared_ptr<const Policy> policy = nullptr;  // null: last_writer
+
+  PolicyKind policy_kind() const { return policy ? policy->kind : PolicyKind::last_writer; }
 };
 
 // What happens to a row that one site deleted while another changed it (docs/merge_rules.md).
@@ -43,6 +48,9 @@ struct TableInfo {
   // hlc 0, so that any tracked write is later. seq 0: there is none (a parked table).
   Version baseline;
   OnDelete on_delete = OnDelete::update_wins;
+  // Concurrent writes of different columns of one row are a conflict, too.
+  bool row_grain = false;
+  SeverityRules severity;
   // Position in the order in which tables travel: parents before children, then by name.
   uint32_t rank = 0;
   bool refers = false;    // has foreign keys to tracked or untracked tables

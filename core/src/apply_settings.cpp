@@ -1,0 +1,94 @@
+// Settings that arrive with a chunk or are made here, and the rows that show other values under new
+// policies: those with several versions in a cell. The versions stay; only what is seen changes.
+#include <algorithm>
+
+#include "apply_run.h"
+
+namespace syncline {
+namespace {
+
+std::string lower(std::string text) {
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return text;
+}
+
+std::string unescaped(std::string_view part) {
+  std::string out;
+  for (size_t i = 0; i < part.size(); ++i) {
+    const std::string_view three = part.substr(i, 3);
+    if (three == "%2f" || three == "%25") {
+      out += three == "%2f" ? '/' : '%';
+      i += 2;
+    } else {
+      out += part[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+// Before the rows of the same chunk, so that they are merged under the policies their sender has.
+Status ApplyRun::take_settings(std::span<const Setting> settings) {
+  for (const Setting& setting : settings) {
+    SYNCLINE_TRY(check_clock(setting.hlc));
+    if (!site_.settings.merge(setting)) continue;
+    update_.settings_new.push_back(setting);
+    update_.hlc_max = std::max(update_.hlc_max, setting.hlc);
+    const std::string_view table = policy_table(setting.key);
+    if (!table.empty()) tables_with_new_policies_.insert(unescaped(table));
+  }
+  if (!update_.settings_new.empty()) apply_policies(site_.settings, &tables_);
+  return {};
+}
+
+Status ApplyRun::recompute_rows() {
+  if (tables_with_new_policies_.empty()) return {};
+  const ApplyReport counted = report_;
+  recomputing_ = true;
+  for (const TableInfo& table : tables_) {
+    if (!tables_with_new_policies_.count(lower(table.name))) continue;
+    SYNCLINE_TRY(recompute_table(table));
+  }
+  recomputing_ = false;
+  report_.unchanged = counted.unchanged;
+  return {};
+}
+
+Status ApplyRun::recompute_table(const TableInfo& table) {
+  std::string after;
+  for (;;) {
+    RowBatch batch;
+    SYNCLINE_TRY(port_.check_interrupt());
+    SYNCLINE_TRY(port_.list_contested(table, after, limits::rows_per_batch, &batch));
+    if (batch.rows.empty()) return {};
+    after = encode_key(batch.rows.back().key);
+    if (works_.size() < batch.rows.size()) works_.resize(batch.rows.size());
+    std::vector<Work*> contested;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+      Work& work = works_[i];
+      work.local = &batch.rows[i];
+      work.news = false;
+      SYNCLINE_TRY(load_row(batch.rows[i], table, &work.before));
+      if (!may_conflict(work.before)) continue;
+      work.after = work.before;
+      contested.push_back(&work);
+    }
+    SYNCLINE_TRY(store(table, &contested));
+  }
+}
+
+Status ApplyRun::change_settings(std::span<const Setting> settings) {
+  SYNCLINE_TRY(load());
+  SYNCLINE_TRY(take_settings(settings));
+  SYNCLINE_TRY(recompute_rows());
+  SYNCLINE_TRY(settle());
+  SYNCLINE_TRY(record());
+  update_.sender = site_.sites.id(site_.self);
+  report_.complete = true;
+  return update_.settings_new.empty() ? Status() : port_.save_exchange(site_, update_);
+}
+
+}  // namespace syncline
