@@ -37,6 +37,7 @@ struct Raw {
   std::string tokens = varints({0, 0});
   std::string row_count = varints({1});
   std::string contexts = varints({0});
+  std::string settings = varints({0});
   std::string sections = varints({1});
   std::string schema = std::string("\1t\2\2id\7integer\1v\7integer", 24) + varints({1, 0});
   std::string section_rows = varints({1});
@@ -44,17 +45,17 @@ struct Raw {
   std::string shapes = varints({1, 1, 1, 0});
   std::string shape_runs = stream({0, 1});
   std::string versions = stream({0, 1}) + stream({2}) + stream({5}) + stream({0});
-  std::string context_ids;
+  std::string context_ids, notes;
   std::string values = stream({2, 1}) + std::string(1, '\0') + stream({8});
   std::string rest;
 
   std::string body() const {
-    return sites + sender + exchange + place + vectors + tokens + row_count + contexts + sections +
-           schema + section_rows + key + shapes + shape_runs + versions + context_ids + values +
-           rest;
+    return sites + sender + exchange + place + vectors + tokens + row_count + contexts + settings +
+           sections + schema + section_rows + key + shapes + shape_runs + versions + context_ids +
+           notes + values + rest;
   }
   std::string bytes() const {
-    std::string out = std::string("SYNC\1\0", 6);
+    std::string out = std::string("SYNC\2\0", 6);
     append_varint(&out, body().size());
     return with_hash(out + body());
   }
@@ -103,7 +104,7 @@ TEST_CASE("chunk: malformed versions are refused", "[chunk][unit]") {
 TEST_CASE("chunk: malformed shapes are refused", "[chunk][unit]") {
   using Catch::Matchers::Contains;
   Raw raw;
-  raw.shapes = Raw::varints({1, 4, 1, 0});
+  raw.shapes = Raw::varints({1, 8, 1, 0});
   CHECK_THAT(refusal(raw), Contains("a row shape is malformed"));
   raw.shapes = Raw::varints({1, 0, 1, 0});
   CHECK_THAT(refusal(raw), Contains("a row in part has versions for the whole"));
@@ -208,9 +209,64 @@ TEST_CASE("chunk: an unpacked size that compression cannot reach is refused", "[
   CHECK_THAT(packed(3, 8).message(), Contains("flags"));
 }
 
+TEST_CASE("chunk: malformed settings are refused", "[chunk][unit]") {
+  using Catch::Matchers::Contains;
+  const std::string site(16, 's');
+  const auto setting = [&](const std::string& key, uint64_t hlc) {
+    std::string out;
+    append_bytes(&out, key);
+    append_bytes(&out, "{}");
+    append_varint(&out, hlc);
+    return out + site;
+  };
+  Raw raw;
+  raw.settings = Raw::varints({2}) + setting("a", 1) + setting("b", 2);
+  CHECK(read_all(raw.bytes()).ok());
+  raw.settings = Raw::varints({2}) + setting("b", 1) + setting("a", 2);
+  CHECK_THAT(refusal(raw), Contains("settings are not in ascending order"));
+  raw.settings = Raw::varints({2}) + setting("a", 1) + setting("a", 2);
+  CHECK_THAT(refusal(raw), Contains("settings are not in ascending order"));
+  raw.settings = Raw::varints({1}) + setting("a", limits::hlc_max + 1);
+  CHECK_THAT(refusal(raw), Contains("a setting is malformed"));
+  raw.settings = Raw::varints({1}) + setting("", 1);
+  CHECK_THAT(refusal(raw), Contains("a setting is malformed"));
+  raw.settings = Raw::varints({uint64_t{1} << 60});
+  CHECK_THAT(refusal(raw), Contains("the count of settings cannot be true"));
+}
+
+TEST_CASE("chunk: malformed notes are refused", "[chunk][unit]") {
+  using Catch::Matchers::Contains;
+  Raw raw;
+  raw.shapes = Raw::varints({1, 5, 1, 0});
+  const auto notes = [](const std::string& list) {
+    std::string out;
+    append_bytes(&out, list);
+    return out;
+  };
+  const std::string note = Raw::varints({0, 0, 1}) + "\2hi";
+  raw.notes = notes(Raw::varints({1}) + note);
+  CHECK(read_all(raw.bytes()).ok());
+  raw.notes = notes(Raw::varints({1, 0, 0, 2}) + "\2hi");
+  CHECK_THAT(refusal(raw), Contains("a note is of no version"));
+  raw.notes = notes(Raw::varints({1, 0, 1, 1}) + "\2hi");
+  CHECK_THAT(refusal(raw), Contains("a note is malformed"));
+  raw.notes = notes(Raw::varints({1, 3, 0, 1}) + "\2hi");
+  CHECK_THAT(refusal(raw), Contains("a note is malformed"));
+  raw.notes = notes(Raw::varints({2}) + note + note);
+  CHECK_THAT(refusal(raw), Contains("its notes are not in order"));
+  raw.notes = notes(Raw::varints({0}));
+  CHECK_THAT(refusal(raw), Contains("its notes are malformed"));
+  raw.notes = notes(Raw::varints({uint64_t{1} << 40}) + note);
+  CHECK_THAT(refusal(raw), Contains("its notes are malformed"));
+  raw.notes = notes(Raw::varints({1}) + note + note);
+  CHECK_THAT(refusal(raw), Contains("are left over"));
+  raw.notes = notes("");
+  CHECK_THAT(refusal(raw), Contains("notes are malformed"));
+}
+
 TEST_CASE("chunk: another format version is refused as such", "[chunk][unit]") {
   std::string bytes = Raw().bytes();
-  bytes[4] = 2;
+  bytes[4] = 3;
   CHECK(read_all(bytes).code() == StatusCode::unsupported_version);
 }
 

@@ -1,4 +1,4 @@
-"""A reader of chunks (docs/wire_format.md, format version 1), written from the document alone: the
+"""A reader of chunks (docs/wire_format.md, format version 2), written from the document alone: the
 tests compare what the two engines emit without asking the code that emitted it. Only chunks
 exported with "compress": "none" are read.
 
@@ -76,6 +76,7 @@ class Reader:
 class Shape:
     whole: bool
     has_context: bool
+    has_notes: bool
     rest: int
     cells: dict  # column position -> number of versions
 
@@ -123,8 +124,8 @@ def hash_of(data):
 
 def decode(data):
     outer = Reader(data)
-    if outer.take(4) != b"SYNC" or outer.byte() != 1:
-        raise BadChunk("not a chunk of format version 1")
+    if outer.take(4) != b"SYNC" or outer.byte() != 2:
+        raise BadChunk("not a chunk of format version 2")
     if outer.byte() != 0:
         raise BadChunk("the body is compressed")
     body = Reader(outer.take(outer.varint()))
@@ -137,6 +138,7 @@ def decode(data):
         raise BadChunk("the sites are not ascending")
     header = read_header(body, sites)
     contexts = [read_vector(body, sites, {}) for _ in range(body.varint())]
+    header["settings"] = [read_setting(body) for _ in range(body.varint())]
     begin = body.at
     last_seq = {}
     tables = [read_section(body, sites, last_seq) for _ in range(body.varint())]
@@ -169,6 +171,21 @@ def read_header(body, sites):
     return header
 
 
+def read_setting(body):
+    return {"key": body.text(), "value": body.text(), "hlc": body.varint(),
+            "site": body.take(16).hex()}
+
+
+def read_notes(rows, stream, sites, columns):
+    for row in rows:
+        row.notes = []
+        for _ in range(stream.varint()):
+            column, site = stream.varint(), sites[stream.varint()]
+            name = columns[column - 1][0] if column else None
+            row.notes.append((name, site, stream.varint(), stream.bytes()))
+    stream.end()
+
+
 def read_section(body, sites, last_seq):
     name = body.text()
     columns = [(body.text(), body.text()) for _ in range(body.varint())]
@@ -192,6 +209,9 @@ def read_section(body, sites, last_seq):
         for row in with_context:
             row.context = ids.varint()
         ids.end()
+    with_notes = [row for row in rows if row.shape.has_notes]
+    if with_notes:
+        read_notes(with_notes, body.stream(), sites, columns)
     for position, (column, _) in enumerate(columns):
         if position not in key:
             read_values(body, rows, position, column)
@@ -203,7 +223,7 @@ def read_shape(body):
     for _ in range(body.varint()):
         position += body.varint() + 1
         cells[position] = body.varint()
-    return Shape(bool(flags & 1), bool(flags & 2), rest, cells)
+    return Shape(bool(flags & 1), bool(flags & 2), bool(flags & 4), rest, cells)
 
 
 def read_versions(body, sites, last_seq):
