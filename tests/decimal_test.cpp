@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include "core/src/decimal.h"
+#include "../core/src/decimal.h"
 #include "support/catch.hpp"
 #include "support/prng.hpp"
 #include "syncline/logical_type.h"

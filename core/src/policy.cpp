@@ -202,8 +202,4 @@ SYNCLINE_WEAK void counter_value(const MergeInput& in, Arena*, MergeResult* out)
 SYNCLINE_WEAK void union_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
 SYNCLINE_WEAK void json_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
 SYNCLINE_WEAK void text_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
-SYNCLINE_WEAK Value Expression::evaluate(const ExpressionInput& in, Arena*) const { return in.a; }
-SYNCLINE_WEAK Status Expression::parse(std::string_view, std::shared_ptr<const Expression>*) {
-  return Status(StatusCode::invalid_argument, "expressions are not linked in");
-}
 }  // namespace syncline
