@@ -23,7 +23,7 @@ class Folder {
     for (const LogEvent& event : input_.events) {
       if (event.mask == kMaskAll) {
         write_all(event, WriteKind::assign);
-      } else if (table_.row_grain) {
+      } else if (table_.row_grain || event.mask == kMaskEvery) {
         write_all(event, WriteKind::change);
       } else {
         write_columns(event);

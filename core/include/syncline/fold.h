@@ -15,6 +15,8 @@ namespace syncline {
 // Column masks of a log entry. Bits 0..61 are column numbers; kMaskMany means "some column from 62
 // on"; a structural entry (insert, delete) has kMaskAll.
 inline constexpr int64_t kMaskAll = -1;
+// An update of every cell of the row, parked ones included: a decision about the row.
+inline constexpr int64_t kMaskEvery = -3;
 inline constexpr int64_t kMaskMany = int64_t{1} << 62;
 inline constexpr ColumnNumber kMaskColumns = 62;
 

@@ -1,0 +1,223 @@
+// What a decision writes, whatever the conflict and the choice, and what it refuses.
+#include "support/catch.hpp"
+#include "syncline/decision.h"
+#include "syncline/fold.h"
+#include "syncline/policy_suggestion.h"
+
+using namespace syncline;
+
+namespace {
+
+// task(id, title text, qty integer, blob bytes): version (1,1) wrote it, then two changed the title.
+struct Fixture {
+  Fixture() {
+    for (const uint8_t n : {1, 2}) {
+      SiteId id;
+      id.bytes[0] = n;
+      sites.intern(id);
+    }
+    table.name = "task";
+    table.columns = {{"id", "integer", LogicalKind::integer, true, false},
+                     {"title", "text", LogicalKind::text, true, false},
+                     {"qty", "integer", LogicalKind::integer, true, false},
+                     {"raw", "bytes", LogicalKind::bytes, true, false}};
+    table.key = {0};
+    row.column_count = 4;
+    const std::vector<Value> values = {Value(), Value::text("old"), Value::integer(5),
+                                       Value::blob(std::string_view("\0\1", 2))};
+    row.write_all({1, hlc_from_ms(1), 0, false}, values);
+    row.cells = {{1, {2, hlc_from_ms(2), 0, false}, Value::text("mine")},
+                 {1, {3, hlc_from_ms(3), 1, false}, Value::text("theirs")}};
+    conflict.id = "ab";
+    conflict.kind = "update_update";
+    conflict.table_name = "task";
+    conflict.pk = "{\"id\": 1}";
+    conflict.column_name = "title";
+    conflict.local = "\"mine\"";
+    conflict.remote = conflict.winner = "\"theirs\"";
+  }
+  DecisionInput input() const {
+    return {&table, key, &row, &sites, stored, &conflict};
+  }
+  Status plan(Choice choice, const Value& given = Value()) {
+    return plan_decision(input(), choice, given, &arena, &out);
+  }
+  void row_conflict(const char* kind) {
+    row.cells = {{1, {2, hlc_from_ms(2), 0, false}, Value::text("mine")},
+                 {1, {9, hlc_from_ms(9), 1, true}, Value::text("old")},
+                 {2, {9, hlc_from_ms(9), 1, true}, Value::integer(5)},
+                 {3, {9, hlc_from_ms(9), 1, true}, Value::null()}};
+    row.rest = {{9, hlc_from_ms(9), 1, true}};
+    conflict.kind = kind;
+    conflict.column_name.clear();
+    conflict.local = conflict.winner = "{\"title\": \"mine\"}";
+    conflict.remote = "null";
+  }
+
+  SiteTable sites;
+  TableInfo table;
+  RowState row;
+  std::vector<Value> key = {Value::integer(1)};
+  ConflictText conflict;
+  bool stored = true;
+  Arena arena;
+  Decision out;
+};
+
+}  // namespace
+
+TEST_CASE("decision: a column takes the value of the side chosen", "[decision][unit]") {
+  Fixture f;
+  REQUIRE(f.plan(Choice::local).ok());
+  CHECK(f.out.exists);
+  CHECK(f.out.values[1].identical(Value::text("mine")));
+  CHECK(f.out.values[2].is(ValueKind::absent));
+  CHECK(f.out.mask == 2);
+  CHECK(f.out.shown_json == "\"mine\"");
+  REQUIRE(f.plan(Choice::merged).ok());
+  CHECK(f.out.values[1].identical(Value::text("theirs")));
+  const Status base = f.plan(Choice::base);
+  CHECK(base.code() == StatusCode::refused);
+  CHECK(base.message().find("has no base") != std::string::npos);
+  f.conflict.base = "\"old\"";
+  REQUIRE(f.plan(Choice::base).ok());
+  CHECK(f.out.values[1].identical(Value::text("old")));
+}
+
+TEST_CASE("decision: a value given is brought to the type, or refused", "[decision][unit]") {
+  Fixture f;
+  f.conflict.column_name = "qty";
+  REQUIRE(f.plan(Choice::value, Value::text("42")).ok());
+  CHECK(f.out.values[2].identical(Value::integer(42)));
+  REQUIRE(f.plan(Choice::value, Value::null()).ok());
+  CHECK(f.out.values[2].is(ValueKind::null));
+  for (const Value& wrong : {Value::text("many"), Value::real(1.5), Value::blob("42")}) {
+    const Status status = f.plan(Choice::value, wrong);
+    CHECK(status.code() == StatusCode::invalid_argument);
+    CHECK(status.message() ==
+          "column \"qty\" of task has type integer and cannot hold this value");
+  }
+  f.conflict.column_name = "raw";
+  REQUIRE(f.plan(Choice::value, Value::text("\\x00ff")).ok());
+  CHECK(f.out.values[3].identical(Value::blob(std::string_view("\0\xff", 2))));
+  CHECK_FALSE(f.plan(Choice::value, Value::text("\\x0")).ok());
+}
+
+TEST_CASE("decision: bytes come from the row's version, or from JSON", "[decision][unit]") {
+  Fixture f;
+  f.conflict.column_name = "raw";
+  f.conflict.local = "\"\\\\x0001\"";
+  REQUIRE(f.plan(Choice::local).ok());
+  CHECK(f.out.values[3].identical(Value::blob(std::string_view("\0\1", 2))));
+  f.conflict.local = "\"\\\\xff\"";
+  REQUIRE(f.plan(Choice::local).ok());
+  CHECK(f.out.values[3].identical(Value::blob("\xff")));
+}
+
+TEST_CASE("decision: a deleted row stays or goes as a whole", "[decision][unit]") {
+  Fixture f;
+  f.row_conflict("update_delete");
+  REQUIRE(f.plan(Choice::local).ok());
+  CHECK(f.out.exists);
+  CHECK(f.out.mask == kMaskEvery);
+  CHECK(f.out.values[0].identical(Value::integer(1)));
+  CHECK(f.out.values[1].identical(Value::text("mine")));
+  CHECK(f.out.values[2].identical(Value::integer(5)));
+  REQUIRE(f.plan(Choice::remote).ok());
+  CHECK_FALSE(f.out.exists);
+  CHECK(f.out.mask == kMaskAll);
+  REQUIRE(f.plan(Choice::value, Value::text("{\"qty\": 6}")).ok());
+  CHECK(f.out.values[2].identical(Value::integer(6)));
+  CHECK(f.plan(Choice::value, Value::text("[1]")).code() == StatusCode::invalid_argument);
+  CHECK(f.plan(Choice::value, Value::text("{\"titel\": 6}")).hint() == "did you mean \"title\"?");
+  CHECK(f.plan(Choice::value, Value::text("{\"id\": 6}")).code() == StatusCode::refused);
+  CHECK(f.plan(Choice::value, Value::text("{\"qty\": \"x\"}")).code() ==
+        StatusCode::invalid_argument);
+}
+
+TEST_CASE("decision: a held row is stored, stored changed, or given up", "[decision][unit]") {
+  Fixture f;
+  f.row_conflict("unique");
+  f.stored = false;
+  REQUIRE(f.plan(Choice::local).ok());
+  CHECK_FALSE(f.out.exists);
+  CHECK(f.out.held);
+  REQUIRE(f.plan(Choice::remote).ok());
+  CHECK(f.out.exists);
+  REQUIRE(f.plan(Choice::value, Value::text("{\"title\": \"other\"}")).ok());
+  CHECK(f.out.values[1].identical(Value::text("other")));
+  CHECK(f.plan(Choice::merged).code() == StatusCode::refused);
+}
+
+TEST_CASE("decision: undoing writes what was shown before", "[decision][unit]") {
+  Fixture f;
+  f.row.cells.clear();  // the decision has replaced both versions
+  Arena arena;
+  Decision out;
+  REQUIRE(plan_undo(f.input(), &arena, &out).ok());
+  CHECK(out.values[1].identical(Value::text("theirs")));
+  f.row_conflict("update_delete");
+  REQUIRE(plan_undo(f.input(), &arena, &out).ok());
+  CHECK(out.exists);
+  f.conflict.winner = "null";
+  REQUIRE(plan_undo(f.input(), &arena, &out).ok());
+  CHECK_FALSE(out.exists);
+}
+
+TEST_CASE("decision: previews name every choice that is possible", "[decision][unit]") {
+  Fixture f;
+  std::vector<PreviewLine> lines;
+  preview_choices(f.input(), &lines);
+  std::string choices;
+  for (const PreviewLine& line : lines) choices += line.choice + " ";
+  CHECK(choices == "local remote merged value skip ");
+  CHECK(lines[0].value == "\"mine\"");
+  CHECK(lines[0].note == "the local value is written");
+  f.stored = false;
+  preview_choices(f.input(), &lines);
+  CHECK(lines.size() == 2);
+}
+
+TEST_CASE("decision: choices and filters are checked by name", "[decision][unit]") {
+  Choice choice = Choice::skip;
+  CHECK(choice_from_name("local", &choice).ok());
+  CHECK(choice == Choice::local);
+  CHECK(choice_from_name("locl", &choice).hint() == "did you mean \"local\"?");
+  ConflictFilter filter;
+  REQUIRE(filter_from_json("{\"table\": \"Task\", \"kind\": \"update_update\", \"min_age_s\": 10}",
+                           &filter).ok());
+  Fixture f;
+  CHECK(filter.matches(f.conflict, 10));
+  CHECK_FALSE(filter.matches(f.conflict, 9));
+  f.conflict.table_name = "other";
+  CHECK_FALSE(filter.matches(f.conflict, 10));
+  CHECK(filter_from_json("{\"tabel\": \"x\"}", &filter).hint() == "did you mean \"table\"?");
+  CHECK(filter_from_json("{\"kind\": \"update_updat\"}", &filter).hint() ==
+        "did you mean \"update_update\"?");
+  CHECK_FALSE(filter_from_json("[]", &filter).ok());
+  CHECK_FALSE(filter_from_json("{\"min_age_s\": -1}", &filter).ok());
+  CHECK_FALSE(filter_from_json("{\"table\": 1}", &filter).ok());
+  CHECK(filter_from_json("", &filter).ok());
+}
+
+TEST_CASE("policies: names and types suggest them", "[decision][unit]") {
+  TableInfo table;
+  table.name = "item";
+  const auto add = [&](const char* name, const char* type) {
+    table.columns.push_back({name, type, logical_kind(type), true, false});
+  };
+  add("id", "integer");
+  add("stockCount", "integer");
+  add("updated_at", "timestamptz");
+  add("tags", "json");
+  add("body", "text");
+  add("status", "text");
+  add("sku", "text");
+  add("score", "integer");
+  table.key = {0};
+  const std::vector<ColumnNumber> unique = {6, 7};
+  std::string found;
+  for (const auto& s : suggest_policies(table, unique)) found += s.column + "=" + s.policy + " ";
+  CHECK(found == "stockCount=counter updated_at=max tags=union body=text status=manual "
+                 "sku=last_writer score=last_writer ");
+}
