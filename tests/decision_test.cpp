@@ -1,7 +1,9 @@
 // What a decision writes, whatever the conflict and the choice, and what it refuses.
 #include "support/catch.hpp"
 #include "syncline/decision.h"
+#include "syncline/explain.h"
 #include "syncline/fold.h"
+#include "syncline/policy_report.h"
 #include "syncline/policy_suggestion.h"
 
 using namespace syncline;
@@ -220,4 +222,61 @@ TEST_CASE("policies: names and types suggest them", "[decision][unit]") {
   for (const auto& s : suggest_policies(table, unique)) found += s.column + "=" + s.policy + " ";
   CHECK(found == "stockCount=counter updated_at=max tags=union body=text status=manual "
                  "sku=last_writer score=last_writer ");
+}
+
+TEST_CASE("policies: settings are listed with their tables' names", "[decision][unit]") {
+  Fixture f;
+  f.table.name = "Task/1";
+  Settings settings;
+  Setting made;
+  made.hlc = hlc_from_ms(5);
+  made.site = f.sites.id(1);
+  REQUIRE(make_policy_setting(f.table, "Title", "concat", "{\"separator\": \"; \"}", settings, &made)
+              .ok());
+  settings.merge(made);
+  CHECK(policy_to_json(f.table, "TITLE", made, 3) ==
+        "{\"table\": \"Task/1\", \"column\": \"title\", \"policy\": \"concat\", "
+        "\"options\": {\"separator\":\"; \"}, \"rows\": 3}");
+  REQUIRE(make_policy_setting(f.table, "", "", "{\"on_delete\": \"delete_wins\"}", settings, &made)
+              .ok());
+  settings.merge(made);
+  const std::vector<PolicyLine> lines = policy_lines(settings, {f.table});
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].table_name == "Task/1");
+  CHECK(lines[0].column_name.empty());
+  CHECK(lines[0].policy.empty());
+  CHECK(lines[0].options == "{\"on_delete\":\"delete_wins\"}");
+  CHECK(lines[0].source == "table");
+  CHECK(lines[1].column_name == "title");
+  CHECK(lines[1].policy == "concat");
+  CHECK(lines[1].set_by_site == to_hex(f.sites.id(1)));
+  made.value.clear();
+  CHECK(policy_to_json(f.table, "", made, 0).find("\"default\"") != std::string::npos);
+}
+
+TEST_CASE("policies: an order may name sites", "[decision][unit]") {
+  const auto find = [](const std::string& name) -> std::optional<SiteId> {
+    if (name != "hub") return std::nullopt;
+    return SiteId{{7}};
+  };
+  CHECK(translate_site_names("{\"order\": [\"hub\", \"x\", 3]}", find) ==
+        "{\"order\":[\"07" + std::string(30, '0') + "\",\"x\",3]}");
+  CHECK(translate_site_names("nonsense", find) == "nonsense");
+}
+
+TEST_CASE("explain: a key is named by an object, or by its value", "[explain][unit]") {
+  Fixture f;
+  std::vector<Value> key;
+  REQUIRE(key_from_argument(f.table, Value::text("12"), &f.arena, &key).ok());
+  CHECK(key[0].identical(Value::integer(12)));
+  REQUIRE(key_from_argument(f.table, Value::text("{\"id\": 12}"), &f.arena, &key).ok());
+  CHECK(key[0].identical(Value::integer(12)));
+  CHECK_FALSE(key_from_argument(f.table, Value::text("x"), &f.arena, &key).ok());
+  CHECK_FALSE(key_from_argument(f.table, Value::null(), &f.arena, &key).ok());
+  CHECK_FALSE(key_from_argument(f.table, Value::text("{\"no\": 1}"), &f.arena, &key).ok());
+  f.table.key = {0, 1};
+  CHECK_FALSE(key_from_argument(f.table, Value::text("12"), &f.arena, &key).ok());
+  REQUIRE(key_from_argument(f.table, Value::text("{\"title\": \"a\", \"id\": 1}"), &f.arena, &key)
+              .ok());
+  CHECK(key[1].identical(Value::text("a")));
 }

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "decision_value.h"
 #include "syncline/conflict_text.h"
+#include "syncline/decision.h"
 #include "syncline/origin.h"
 
 namespace syncline {
@@ -187,6 +189,37 @@ class Explainer {
 void explain_row(const TableInfo& table, const RowState& row, const SiteTable& sites,
                  std::vector<ExplainedCell>* out) {
   Explainer(table, row, sites).run(out);
+}
+
+Status key_from_argument(const TableInfo& table, const Value& given, Arena* arena,
+                         std::vector<Value>* key) {
+  key->clear();
+  nlohmann::json object;
+  if (given.is(ValueKind::text) && !given.bytes().empty() && given.bytes()[0] == '{') {
+    object = nlohmann::json::parse(given.bytes(), nullptr, false);
+  }
+  for (const ColumnNumber part : table.key) {
+    const ColumnInfo& column = table.columns[part];
+    Value value = given;
+    if (object.is_object()) {
+      const auto member = object.find(column.name);
+      if (member == object.end() || member->is_null()) {
+        return Status(StatusCode::invalid_argument,
+                      "the key of " + table.name + " has column \"" + column.name +
+                          "\", which is missing",
+                      "pass something like '{\"" + column.name + "\": ...}'");
+      }
+      value = value_from_json(column.kind, dump_value(*member), arena);
+    } else if (table.key.size() > 1 || given.is(ValueKind::null) || given.is(ValueKind::absent)) {
+      return Status(StatusCode::invalid_argument,
+                    "the key of " + table.name + " is to be a JSON object of its columns",
+                    "pass something like '{\"" + column.name + "\": ...}'");
+    }
+    Value fitted;
+    SYNCLINE_TRY(fit_value(table, part, value, arena, &fitted));
+    key->push_back(fitted);
+  }
+  return {};
 }
 
 }  // namespace syncline

@@ -1,0 +1,111 @@
+// See policy_report.h.
+#include "syncline/policy_report.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "syncline/value.h"
+
+namespace syncline {
+namespace {
+
+using Json = nlohmann::json;
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+// The parts of a setting's key are escaped: see policy_setting.cpp.
+std::string unescaped(std::string_view part) {
+  std::string out;
+  for (size_t i = 0; i < part.size(); ++i) {
+    const std::string_view three = part.substr(i, 3);
+    const bool code = three == "%2f" || three == "%25";
+    out += !code ? part[i] : three == "%2f" ? '/' : '%';
+    if (code) i += 2;
+  }
+  return out;
+}
+
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Splits a setting's value into the policy's name and the rest.
+void split(const std::string& value, std::string* policy, std::string* options) {
+  Json json = Json::parse(value, nullptr, false);
+  if (!json.is_object()) json = Json::object();
+  const auto name = json.find("policy");
+  if (name != json.end() && name->is_string()) *policy = name->get<std::string>();
+  json.erase("policy");
+  *options = dump(json);
+}
+
+}  // namespace
+
+std::vector<PolicyLine> policy_lines(const Settings& settings,
+                                     const std::vector<TableInfo>& tables) {
+  std::vector<PolicyLine> lines;
+  for (const Setting* setting : settings.all()) {
+    const std::string_view table = policy_table(setting->key);
+    if (table.empty() || setting->value.empty()) continue;
+    PolicyLine line;
+    line.table_name = unescaped(table);
+    const size_t column_at = setting->key.find('/', setting->key.find('/') + 1);
+    if (column_at != std::string::npos) {
+      line.column_name = unescaped(std::string_view(setting->key).substr(column_at + 1));
+    }
+    line.source = line.column_name.empty() ? "table" : "column";
+    split(setting->value, &line.policy, &line.options);
+    line.set_at = setting->hlc;
+    line.set_by_site = to_hex(setting->site);
+    for (const TableInfo& known : tables) {
+      if (lower(known.name) != line.table_name) continue;
+      line.table_name = known.name;
+      for (const ColumnInfo& column : known.columns) {
+        if (lower(column.name) == line.column_name) line.column_name = column.name;
+      }
+      break;
+    }
+    lines.push_back(std::move(line));
+  }
+  std::sort(lines.begin(), lines.end(), [](const PolicyLine& a, const PolicyLine& b) {
+    return a.table_name != b.table_name ? a.table_name < b.table_name
+                                        : a.column_name < b.column_name;
+  });
+  return lines;
+}
+
+std::string policy_to_json(const TableInfo& table, std::string_view column, const Setting& setting,
+                           uint64_t rows) {
+  const auto quoted = [](std::string_view text) { return value_to_json(Value::text(text)); };
+  std::string policy, options = "{}", column_json = "null";
+  if (!setting.value.empty()) split(setting.value, &policy, &options);
+  const int64_t found = column.empty() ? -1 : find_column(table.columns, column);
+  if (found >= 0) column_json = quoted(table.columns[static_cast<size_t>(found)].name);
+  return "{\"table\": " + quoted(table.name) + ", \"column\": " + column_json + ", \"policy\": " +
+         (setting.value.empty() ? "\"default\"" : policy.empty() ? "null" : quoted(policy)) +
+         ", \"options\": " + options + ", \"rows\": " + std::to_string(rows) + "}";
+}
+
+std::string translate_site_names(
+    std::string_view options_json,
+    const std::function<std::optional<SiteId>(const std::string&)>& find) {
+  Json json = Json::parse(options_json, nullptr, false);
+  if (!json.is_object() || !json.contains("order") || !json["order"].is_array()) {
+    return std::string(options_json);
+  }
+  for (Json& item : json["order"]) {
+    if (!item.is_string()) continue;
+    const std::string name = item.get<std::string>();
+    if (site_id_from_hex(name).ok()) continue;
+    if (const std::optional<SiteId> id = find(name)) item = to_hex(*id);
+  }
+  return dump(json);
+}
+
+}  // namespace syncline
