@@ -68,7 +68,12 @@ Status ApplyRun::fetch_one(const TableInfo& table, const std::string& key, RowBa
 // Takes `work` out of the base table, or keeps it out, with all its versions and values.
 Status ApplyRun::hold(const TableInfo& table, Work* work, ConflictKind kind,
                       const std::string& reason) {
-  work->after.held = true;
+  // A deleted row that was kept is no row: it goes, and is not kept again by this run.
+  const bool dead = !row_lives(work->after, site_.sites, table.on_delete);
+  if (dead) given_up_.insert({table.number, encode_key(work->local->key)});
+  work->after.held = !dead;
+  work->after.kept = false;
+  work->nulls.clear(), work->defaults.clear();
   const RowWrite write = plan_write(table, work);
   std::vector<StoreOutcome> outcomes;
   SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(&write, 1), &outcomes));
@@ -79,8 +84,8 @@ Status ApplyRun::hold(const TableInfo& table, Work* work, ConflictKind kind,
   if (table.referred && write.base == BaseAction::erase) {
     removed_.push_back({table.number, encode_key(write.key), {}});
   }
-  refused_.push_back({table.number, encode_key(write.key), reason});
-  note_held(table, write.key, true, kind, reason, &work->shown);
+  if (!dead) refused_.push_back({table.number, encode_key(write.key), reason});
+  note_held(table, write.key, !dead, kind, reason, &work->shown);
   return {};
 }
 
@@ -126,17 +131,6 @@ Status ApplyRun::settle() {
   }
   size_t stored = 0;
   return refs.empty() ? Status() : try_held(refs, &stored);
-}
-
-Status ApplyRun::settle_foreign_keys() {
-  while (!written_.empty() || !removed_.empty()) {
-    std::vector<RowRef> written, removed, dangling;
-    written.swap(written_);
-    removed.swap(removed_);
-    SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));
-    SYNCLINE_TRY(hold_refs(std::move(dangling), ConflictKind::foreign_key));
-  }
-  return {};
 }
 
 Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
@@ -217,6 +211,7 @@ Status ApplyRun::try_one(const TableInfo& table, const std::string& key, bool* s
   RowBatch batch;
   Work work;
   SYNCLINE_TRY(fetch_one(table, key, &batch, &work));
+  if (work.before.kept || work.before.adjusted) return reconsider(table, &work, stored);
   if (work.local->stored) {  // a local write brought it in, and the fold took over
     note_held(table, work.local->key, false, ConflictKind::constraint, {}, nullptr);
     *stored = true;
@@ -267,8 +262,12 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
   std::vector<RowRef> dangling;
   SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&row, 1), {}, &dangling));
   if (dangling.empty()) return {};
-  *stored = false;
-  SYNCLINE_TRY(hold_refs(std::move(dangling), ConflictKind::foreign_key));
+  SYNCLINE_TRY(settle_child(dangling[0]));
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(table, row.key, &batch, &work));
+  *stored = work.local->stored;
+  if (*stored) return {};
   for (const RowRef& loser : losers) {
     bool back = false;
     SYNCLINE_TRY(try_one(table, loser.key, &back));
@@ -285,7 +284,11 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
-    if (compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) return {};
+    // A deleted row that is kept makes way for any that lives.
+    if (rival.shown.alive &&
+        compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) {
+      return {};
+    }
     losers->push_back({table.number, key, outcome.reason});
   }
   *won = !losers->empty();

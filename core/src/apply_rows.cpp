@@ -192,8 +192,13 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   for (size_t k = 0; k < table.key.size(); ++k) {  // state keeps no values of key columns
     work->shown.values[table.key[k]] = write.key[k];
   }
+  for (const ColumnNumber c : work->nulls) work->shown.values[c] = Value::null();
+  for (const ColumnNumber c : work->defaults) work->shown.values[c] = Value();
   const bool stored = work->local->stored;
-  const bool want = work->shown.alive && table.present && !work->after.held;
+  work->after.kept = work->after.kept && !work->shown.alive;
+  work->after.adjusted = !work->nulls.empty() || !work->defaults.empty();
+  const bool exists = work->shown.alive || work->after.kept;
+  const bool want = exists && table.present && !work->after.held;
   work->after.held = work->shown.alive && !want;
   if (want && !stored) {
     write.base = BaseAction::insert;
@@ -203,8 +208,11 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
     for (ColumnNumber c = 0; c < table.column_count(); ++c) {
       const Value& value = work->shown.values[c];
       if (!table.columns[c].present || table.is_key(c)) continue;
-      const bool differs = value.is(ValueKind::absent) ? newly_shown(table, *work, c)
-                                                       : !value.identical(work->local->values[c]);
+      const bool defaulted =
+          std::find(work->defaults.begin(), work->defaults.end(), c) != work->defaults.end();
+      const bool differs = value.is(ValueKind::absent)
+                               ? defaulted || newly_shown(table, *work, c)
+                               : !value.identical(work->local->values[c]);
       if (differs) write.changed.push_back(c);
     }
     if (!write.changed.empty()) write.base = BaseAction::update;
@@ -218,8 +226,9 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
   std::vector<RowWrite> writes;
   writes.reserve(works->size());
   for (Work* work : *works) {
-    // A row that was held is judged again: what came may make it fit.
-    work->after.held = false;
+    // A row that was held, kept or adjusted is judged again: what came may make it fit.
+    work->after.held = work->after.kept = false;
+    work->nulls.clear(), work->defaults.clear();
     writes.push_back(plan_write(table, work));
   }
   std::vector<StoreOutcome> outcomes;
@@ -257,7 +266,8 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
                            write.changed.end();
   }
   if (table.referred && leaves) removed_.push_back({table.number, encode_key(write.key), {}});
-  if (work.before.held && table.present) {
+  const bool waited = work.before.held || work.before.kept || work.before.adjusted;
+  if (waited && table.present) {
     note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
   }
 }

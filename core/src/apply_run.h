@@ -3,6 +3,7 @@
 //   apply.cpp        is the chunk acceptable; what the exchange leaves behind
 //   apply_rows.cpp   join rows batch by batch, write what changed
 //   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
+//   apply_foreign.cpp  what foreign keys do about rows whose parents are gone
 //   apply_settings.cpp  settings that arrive, and rows that show other values under new policies
 //
 // Phases of a chunk: check; for each table, for each batch: fetch, join, store; settle constraints;
@@ -35,8 +36,17 @@ class ApplyRun {
     const LocalRow* local = nullptr;
     RowState before, after;
     ShownRow shown;
-    std::string packed;  // bytes of the state to be written
+    std::vector<ColumnNumber> nulls, defaults;  // what foreign keys make of columns
+    std::string packed;                         // bytes of the state to be written
     bool news = false;
+  };
+
+  // What becomes of a row whose parents are gone.
+  struct ChildFate {
+    bool explained = false;  // some foreign key that we can read points to nothing
+    bool hold = false;
+    std::vector<RowRef> parents;  // to be kept
+    std::vector<ColumnNumber> nulls, defaults;
   };
 
   // Held rows that are to be tried, in their order.
@@ -79,11 +89,21 @@ class ApplyRun {
   void note_written(const TableInfo& table, const RowWrite& write, const Work& work);
   Status record();
 
+  // --- apply_foreign.cpp
+  Status settle_foreign_keys();
+  Status settle_child(const RowRef& child);
+  Status judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
+               ChildFate* fate);
+  Status keep_parent(const RowRef& parent, bool* kept);
+  Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
+  Status reconsider(const TableInfo& table, Work* work, bool* stored);
+  Status reconsider_kept(const TableInfo& table, Work* work, bool* stored);
+  Status store_one(const TableInfo& table, Work* work, RowWrite* write, StoreOutcome* outcome);
+
   // --- apply_held.cpp
   Status hold(const TableInfo& table, Work* work, ConflictKind kind, const std::string& reason);
   Status hold_refs(std::vector<RowRef> refs, ConflictKind kind);
   Status settle();
-  Status settle_foreign_keys();
   Status try_held(const std::vector<RowRef>& refs, size_t* stored);
   Status try_each(Waiting* waiting, size_t* stored);
   Status try_together(Waiting* waiting, size_t* stored);
@@ -125,6 +145,7 @@ class ApplyRun {
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
   std::set<std::pair<uint32_t, std::string>> held_here_;
   std::deque<ConflictRecord> records_;
+  std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
   bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
   bool recomputing_ = false;

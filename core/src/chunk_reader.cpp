@@ -324,7 +324,7 @@ Status ChunkReader::Impl::next_row(const Shape& shape, ChunkRow* row) {
   RowState& state = row->change.state;
   state.column_count = static_cast<ColumnNumber>(schema->columns.size());
   state.context = 0;
-  state.held = false;
+  state.held = state.kept = state.adjusted = false;
   state.notes.clear();
   row->change.whole = shape.whole;
   SYNCLINE_TRY(next_versions(shape, &state));

@@ -23,7 +23,8 @@ class Folder {
     for (const LogEvent& event : input_.events) {
       if (event.mask == kMaskAll) {
         write_all(event, WriteKind::assign);
-      } else if (table_.row_grain || event.mask == kMaskEvery) {
+      } else if (table_.row_grain || event.mask == kMaskEvery || row_.kept) {
+        // Whoever updates a deleted row that was kept wants it to live.
         write_all(event, WriteKind::change);
       } else {
         write_columns(event);
@@ -35,6 +36,8 @@ class Folder {
       write_all(last, input_.exists ? WriteKind::assign : WriteKind::erase);
     }
     row_.held = row_.held && !input_.exists && alive() && !last.decides;
+    row_.kept = row_.kept && input_.exists && !alive();
+    row_.adjusted = row_.adjusted && input_.exists;
     if (!row_.notes.empty()) row_.drop_stale_notes();
   }
 
@@ -68,6 +71,7 @@ class Folder {
     }
     std::vector<std::string_view> notes;
     for (const ColumnNumber c : noted_columns_) notes.push_back(note_for(c, v, write));
+    row_.kept = row_.adjusted = false;  // the base row is what its writer wants
     if (!row_.held || event.decides) {
       row_.write_all(v, values);
     } else {
@@ -121,8 +125,8 @@ class Folder {
     show_row(row_, table_, sites_, &shown);
     parked_ = shown.values;
     for (Value& value : parked_) {
-      if (value.is_bytes()) value = arena_.copy(value);  // a policy may have made it  // of a column parked after the row was written
-      if (value.is(ValueKind::same)) value = Value();
+      if (value.is_bytes()) value = arena_.copy(value);    // a policy may have made it
+      if (value.is(ValueKind::same)) value = Value();      // parked after the row was written
     }
   }
 

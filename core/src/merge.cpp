@@ -132,6 +132,8 @@ void join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
   out->column_count = ours.column_count;
   out->context = ours.context;
   out->held = ours.held;
+  out->kept = ours.kept;
+  out->adjusted = ours.adjusted;
   if (theirs.whole) {
     const CellSet a = CellSet::of_rest(ours), b = CellSet::of_rest(theirs.state);
     std::vector<Survivor> rest;

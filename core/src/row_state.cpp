@@ -134,7 +134,7 @@ void RowState::clear() {
   cells.clear();
   notes.clear();
   context = 0;
-  held = false;
+  held = kept = adjusted = false;
 }
 
 void RowState::write_all(const Version& version, std::span<const Value> values) {
@@ -291,6 +291,8 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
   PackedRow packed;
   packed.context = row.context;
   if (row.held) packed.flags |= kPackedHeld;
+  if (row.kept) packed.flags |= kPackedKept;
+  if (row.adjusted) packed.flags |= kPackedAdjusted;
   const bool many = row.rest.size() != 1;
   if (many) {
     packed.flags |= kPackedMany;
@@ -345,6 +347,8 @@ Status unpack_row(const PackedRow& packed, ColumnNumber column_count, RowState* 
   out->column_count = column_count;
   out->context = packed.context;
   out->held = (packed.flags & kPackedHeld) != 0;
+  out->kept = (packed.flags & kPackedKept) != 0;
+  out->adjusted = (packed.flags & kPackedAdjusted) != 0;
   const bool many = (packed.flags & kPackedMany) != 0;
   if (!many) {
     out->rest.push_back({packed.seq, packed.hlc, packed.site, (packed.flags & kPackedDead) != 0});

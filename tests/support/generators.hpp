@@ -39,14 +39,14 @@ inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
                      {"note", "text"}},
                     {0, 2}},
                    {},
-                   {{{"owner_id"}, "owner", true}},
+                   {{{"owner_id"}, "owner", ForeignAction::cascade}},
                    {"x", "y"},
                    12,
                    on_delete};
   TableRules line{
       {"line", {{"id", "integer"}, {"a", "integer"}, {"b", "text"}, {"place", "integer"}}, {0}},
       {{"place"}},
-      {{{"a", "b"}, "entry", false}},
+      {{{"a", "b"}, "entry", ForeignAction::restrict}},
       {},
       0,
       on_delete};
@@ -56,7 +56,8 @@ inline std::vector<TableRules> simulation_tables(OnDelete on_delete) {
        {{"k", "text"}, {"v", "any"}, {"w", "any"}, {"up", "text"}, {"owner_id", "integer"}},
        {0}},
       {},
-      {{{"up"}, "badge", false}, {{"owner_id"}, "owner", false}},
+      {{{"up"}, "badge", ForeignAction::restrict},
+       {{"owner_id"}, "owner", ForeignAction::set_null}},
       {},
       0,
       on_delete};

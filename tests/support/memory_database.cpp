@@ -18,6 +18,19 @@ void MemoryPort::rank_tables() {
     for (const ForeignKeyRule& rule : table.rules.foreign_keys) {
       if (MemoryTable* parent = find(rule.parent)) parent->info.referred = true;
     }
+    table.info.foreign_keys.clear();
+    for (const ForeignKeyRule& rule : table.rules.foreign_keys) {
+      const MemoryTable* parent = find(rule.parent);
+      if (parent == nullptr || !table.info.present) continue;
+      ForeignKeyInfo key;
+      for (const std::string& name : rule.columns) {
+        key.columns.push_back(
+            static_cast<ColumnNumber>(find_column(table.info.columns, name)));
+      }
+      key.parent = parent->info.number;
+      key.on_delete = rule.on_delete;
+      table.info.foreign_keys.push_back(std::move(key));
+    }
   }
   while (placed.size() < data_.tables.size()) {
     MemoryTable* next = nullptr;
@@ -187,12 +200,34 @@ bool MemoryPort::cascade(const MemoryTable& table, const std::string& key,
     for (const ForeignKeyRule& rule : child.rules.foreign_keys) {
       if (rule.parent != table.info.name) continue;
       for (const std::string& child_key : children_of(child, rule, key)) {
-        if (!rule.cascade || !cascade(child, child_key, rows)) return false;
+        if (rule.on_delete == ForeignAction::set_null) continue;
+        if (rule.on_delete != ForeignAction::cascade) return false;
+        if (!cascade(child, child_key, rows)) return false;
       }
     }
   }
   rows->push_back({table.info.number, key});
   return true;
+}
+
+// ON DELETE SET NULL of the rows that refer to this one.
+void MemoryPort::set_null(const MemoryTable& parent, const std::string& key) {
+  for (auto& [number, child] : data_.tables) {
+    for (const ForeignKeyRule& rule : child.rules.foreign_keys) {
+      if (rule.parent != parent.info.name || rule.on_delete != ForeignAction::set_null) continue;
+      for (const std::string& child_key : children_of(child, rule, key)) {
+        BaseRow& row = child.base.at(child_key);
+        child.seen.try_emplace(child_key, row.values);
+        int64_t mask = 0;
+        for (const std::string& name : rule.columns) {
+          const auto c = static_cast<ColumnNumber>(find_column(child.info.columns, name));
+          mask |= int64_t{1} << c;
+          row.values[c] = Value::null();
+        }
+        append_log(&child, row, ChangeKind::update, mask);
+      }
+    }
+  }
 }
 
 bool MemoryPort::erase(const std::string& name, RowKey key_values) {
@@ -202,6 +237,7 @@ bool MemoryPort::erase(const std::string& name, RowKey key_values) {
   if (table.base.count(key) == 0 || !cascade(table, key, &rows)) return false;
   for (const auto& [number, erased] : rows) {
     MemoryTable& from = data_.tables.at(number);
+    set_null(from, erased);
     append_log(&from, from.base.at(erased), ChangeKind::erase, kMaskAll);
     from.base.erase(erased);
   }
@@ -300,7 +336,7 @@ void MemoryPort::refresh_conflicts(const MemoryTable& table, const OwnedRow& key
   std::set<std::string> ids;
   for (const Conflict& conflict : now)
     ids.insert(conflict.id);
-  if (row.held) ids.insert(held_conflict_id(table.info, key));
+  if (row.held || row.kept || row.adjusted) ids.insert(held_conflict_id(table.info, key));
   for (auto it = data_.conflicts.begin(); it != data_.conflicts.end();) {
     const bool here = it->second.table == table.info.number && it->second.key == encoded;
     const bool gone = here && ids.count(it->first) == 0;

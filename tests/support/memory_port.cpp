@@ -304,7 +304,7 @@ Status MemoryPort::list_held(std::vector<RowRef>* out) {
   for (const auto& [number, table] : data_.tables) {
     if (!table.info.present) continue;
     for (const auto& [key, state] : table.state) {
-      if ((state.flags & kPackedHeld) == 0) continue;
+      if ((state.flags & (kPackedHeld | kPackedKept | kPackedAdjusted)) == 0) continue;
       const auto record = records.find({number, key});
       const bool known = record != records.end();
       rows.push_back({known ? record->second->age : 0,

@@ -24,7 +24,7 @@ namespace syncline::test {
 struct ForeignKeyRule {
   std::vector<std::string> columns;  // refer to the parent's primary key, in its order
   std::string parent;
-  bool cascade = true;  // else a parent with children cannot be deleted
+  ForeignAction on_delete = ForeignAction::cascade;
 };
 
 // What a CREATE TABLE says.
@@ -203,6 +203,7 @@ class MemoryPort final : public Port {
   bool parents_exist(const MemoryTable& table, const OwnedRow& values, std::string* reason) const;
   std::vector<std::string> children_of(const MemoryTable& child, const ForeignKeyRule& rule,
                                        const std::string& parent_key) const;
+  void set_null(const MemoryTable& parent, const std::string& key);
   bool cascade(const MemoryTable& table, const std::string& key,
                std::vector<std::pair<uint32_t, std::string>>* rows) const;
   uint64_t scan_begin(const VersionVector& since) const;

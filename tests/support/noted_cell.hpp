@@ -64,8 +64,8 @@ class NotedCells {
     return result;
   }
 
-  // Writes at a site over everything it has; the write's number.
-  size_t write(size_t site, WriteKind kind, const OwnedValue& after) {
+  // Writes at a site over everything it has, not before a given time; the write's number.
+  size_t write(size_t site, WriteKind kind, const OwnedValue& after, Hlc hlc_min = 1) {
     CellWrite write;
     const ShownCell seen = shown(site);
     write.kind = kind;
@@ -76,7 +76,7 @@ class NotedCells {
     write.version.site = static_cast<SiteIndex>(site);
     write.version.seq = cell.known[site] + 1 + prng_.below(3);
     write.version.dead = kind == WriteKind::erase;
-    write.version.hlc = 1 + prng_.below(20);
+    write.version.hlc = hlc_min + prng_.below(20);
     for (const size_t past : write.replaced) {
       write.version.hlc = std::max(write.version.hlc, history[past].version.hlc + 1);
       write.past.insert(history[past].past.begin(), history[past].past.end());

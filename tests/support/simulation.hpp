@@ -73,9 +73,10 @@ class Simulation {
   const bool trace_ = number_from_env("SYNCLINE_TRACE", 0) != 0;  // tells what it does
 };
 
-// What must be stored of the rows that live, straight from the rules: a row whose foreign keys name
-// stored rows, that no CHECK refuses, and that has the greatest claim on its unique value. Returns
-// a row for which the site disagrees, or nothing. REQUIRES: everything is folded.
+// What must be stored, straight from the rules: rows that live, whose foreign keys name stored or
+// kept rows, that no CHECK refuses, and that have the greatest claim on their unique value; deleted
+// rows that such rows need are kept. Returns a row for which the site disagrees, or nothing.
+// REQUIRES: everything is folded.
 std::string check_quarantine(const MemoryPort& port);
 
 // The open conflicts are those that the rows show. Returns what differs, or nothing.

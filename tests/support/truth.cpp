@@ -1,6 +1,7 @@
 #include "support/truth.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <stdexcept>
 
 #include "support/reference_merge.hpp"
@@ -108,19 +109,21 @@ void Truth::folded(const FoldedRow& fold) {
       parked[cell] = shown[static_cast<size_t>(local[cell])];
     }
   }
+  bool kept = fold.before->kept;  // deleted, but there: an update brings it back whole
   for (const auto& [seq, entry] : fold.events) {
+    const bool revives = std::exchange(kept, false) && entry->kind == ChangeKind::update;
     bool added = false;
     const size_t number = write_number(&row, table, fold.sites->id(fold.self), seq, &added);
     Write& write = row.writes[number];
     if (entry->kind == ChangeKind::insert) parked.assign(columns, OwnedValue());
     if (added) {
-      write.kind = entry->kind;
+      write.kind = revives ? ChangeKind::insert : entry->kind;
       write.past = here;
       write.values = parked;
     }
     for (size_t cell = 0; cell <= columns; ++cell) {
       const bool known = local[cell] >= 0 && fold.table->columns[local[cell]].present;
-      if (entry->kind == ChangeKind::update &&
+      if (entry->kind == ChangeKind::update && !revives &&
           (!known || ((entry->mask >> local[cell]) & 1) == 0)) {
         continue;
       }
@@ -277,13 +280,16 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
   const OnDelete on_delete = table.rules.on_delete;
   const ReferenceShown naive = reference_show(reference_of(view.state), sites, on_delete);
   ShownRow shown;
-  show_row(view.state, local.info, sites, &shown);
+  TableInfo info = local.info;
+  info.on_delete = on_delete;  // a parked table's is not known there yet
+  show_row(view.state, info, sites, &shown);
   if (shown.alive != naive.alive) return "show: alive";
   if (!local.info.present) return {};  // its policy is not known here yet
   if (shown.alive != expect_alive(table, row, view, shown.alive)) return "alive";
   const auto base = local.base.find(key);
   const bool stored = base != local.base.end();
-  if (stored != (shown.alive && !view.state.held)) return "base: stored";
+  const bool kept = view.state.kept && !shown.alive;  // for rows that refer to it
+  if (stored != ((shown.alive && !view.state.held) || kept)) return "base: stored";
   if (!shown.alive && view.state.held) return "base: held and dead";
   for (ColumnNumber c = 0; c < local.info.column_count(); ++c) {
     if (!shown.values[c].identical(naive.values[c].view())) return "show: values";
@@ -296,6 +302,7 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
     }
     if (!stored || !local.info.columns[c].present) continue;
     if (local.info.is_key(c)) continue;  // looked at below
+    if (view.state.adjusted && base->second.values[c].kind() == ValueKind::null) continue;
     if (!alike(shown.values[c], base->second.values[c].view())) {
       return "base: " + place(base->second.values[c].view(), local.info.columns[c].name) +
              " but the versions show " + describe(shown.values[c]);

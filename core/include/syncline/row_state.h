@@ -56,6 +56,10 @@ struct RowState {
   ContextId context = 0;
   // The row should be in the base table but is not: a constraint, or the table is parked.
   bool held = false;
+  // The row is deleted, but stands in the base table: rows refer to it that would not let it go.
+  bool kept = false;
+  // The base row shows NULL or a default in foreign key columns whose parent is gone.
+  bool adjusted = false;
 
   void clear();
   bool empty() const { return rest.empty() && cells.empty(); }
@@ -83,13 +87,15 @@ struct PackedRow {
   SiteIndex site = 0;
   uint64_t seq = 0;
   Hlc hlc = 0;
-  uint32_t flags = 0;  // kPackedDead, kPackedHeld, kPackedMany
+  uint32_t flags = 0;  // kPackedDead, kPackedHeld, ...
   ContextId context = 0;
   std::string_view cells;
 };
 inline constexpr uint32_t kPackedDead = 1;  // the only version of `rest` is a tombstone
 inline constexpr uint32_t kPackedHeld = 2;
 inline constexpr uint32_t kPackedMany = 4;  // `rest` has not one version: all are in `cells`
+inline constexpr uint32_t kPackedKept = 8;
+inline constexpr uint32_t kPackedAdjusted = 16;
 
 // What a row looks like, computed from its versions.
 struct ShownRow {

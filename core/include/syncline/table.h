@@ -38,6 +38,16 @@ struct ColumnInfo {
 // What happens to a row that one site deleted while another changed it (docs/merge_rules.md).
 enum class OnDelete : uint8_t { update_wins, delete_wins, last_writer };
 
+// What a foreign key does about a row that refers to a deleted one.
+enum class ForeignAction : uint8_t { restrict, cascade, set_null, set_default };
+
+// A foreign key that refers to the primary key of a tracked table.
+struct ForeignKeyInfo {
+  std::vector<ColumnNumber> columns;  // in the order of the parent's key
+  uint32_t parent = 0;                // number of the parent table
+  ForeignAction on_delete = ForeignAction::restrict;  // also for NO ACTION
+};
+
 struct TableInfo {
   uint32_t number = 0;  // this database's own number for it, never used again
   std::string name;     // the name that travels
@@ -54,6 +64,7 @@ struct TableInfo {
   // Position in the order in which tables travel: parents before children, then by name.
   uint32_t rank = 0;
   bool refers = false;    // has foreign keys to tracked or untracked tables
+  std::vector<ForeignKeyInfo> foreign_keys;  // those that the core can act upon
   bool referred = false;  // some table has a foreign key to it
   // Columns beside the primary key that foreign keys of other tables refer to.
   std::vector<ColumnNumber> referred_columns;

@@ -1,0 +1,183 @@
+// What foreign keys do about rows whose parents are gone: what they would have done had the delete
+// and the write been run in order.
+//
+//   CASCADE      the child is held: it is not in the base table, and comes back with its parent
+//   SET NULL,    the child stays; its base row shows NULL or the default while the parent is gone,
+//   SET DEFAULT  its versions keep what was written
+//   otherwise    the parent stays in the base table, with its last image, while a row refers to it
+//
+// All three are views of the versions known and are written nowhere as versions: every site that
+// knows the same shows the same. An open conflict of kind foreign_key says so. A parent that is held
+// or unknown is not deleted: its children are held. docs/merge_rules.md, "Foreign keys".
+#include <algorithm>
+
+#include "apply_run.h"
+
+namespace syncline {
+
+Status ApplyRun::settle_foreign_keys() {
+  while (!written_.empty() || !removed_.empty()) {
+    std::vector<RowRef> written, removed, dangling;
+    written.swap(written_);
+    removed.swap(removed_);
+    SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));
+    std::sort(dangling.begin(), dangling.end());
+    const auto same = [](const RowRef& a, const RowRef& b) {
+      return a.table == b.table && a.key == b.key;
+    };
+    dangling.erase(std::unique(dangling.begin(), dangling.end(), same), dangling.end());
+    for (const RowRef& child : dangling) SYNCLINE_TRY(settle_child(child));
+  }
+  return {};
+}
+
+Status ApplyRun::settle_child(const RowRef& child) {
+  const TableInfo* table = table_by_number(child.table);
+  if (table == nullptr) return {};
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(*table, child.key, &batch, &work));
+  if (!work.local->stored) return {};
+  ChildFate fate;
+  for (const ForeignKeyInfo& key : table->foreign_keys) {
+    SYNCLINE_TRY(judge(*table, work, key, &fate));
+  }
+  bool stays = fate.explained && !fate.hold;
+  for (size_t i = 0; stays && i < fate.parents.size(); ++i) {
+    SYNCLINE_TRY(keep_parent(fate.parents[i], &stays));
+  }
+  if (stays && !(fate.nulls.empty() && fate.defaults.empty())) {
+    work.nulls = fate.nulls;
+    work.defaults = fate.defaults;
+    SYNCLINE_TRY(adjust(*table, &work, child.reason, &stays));
+  }
+  return stays ? Status() : hold(*table, &work, ConflictKind::foreign_key, child.reason);
+}
+
+// What one foreign key of a stored row says about it.
+Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
+                       ChildFate* fate) {
+  const TableInfo* parent = table_by_number(key.parent);
+  if (parent == nullptr || parent->key.size() != key.columns.size()) return {};
+  Arena arena;
+  std::vector<Value> parent_key;
+  for (size_t i = 0; i < key.columns.size(); ++i) {
+    const ColumnNumber c = key.columns[i];
+    const Value& value =
+        table.is_key(c) || c < child.local->values.size() ? child.local->values[c] : Value();
+    if (value.is(ValueKind::null) || value.is(ValueKind::absent)) return {};  // refers to nothing
+    parent_key.push_back(canonical_value(parent->columns[parent->key[i]].kind, value, &arena));
+  }
+  const std::string encoded = encode_key(parent_key);
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(*parent, encoded, &batch, &work));
+  if (work.local->stored) return {};
+  fate->explained = true;
+  const bool deleted = parent->present && !work.before.empty() &&
+                       !row_lives(work.before, site_.sites, parent->on_delete);
+  if (!deleted || key.on_delete == ForeignAction::cascade) {
+    fate->hold = true;
+  } else if (key.on_delete == ForeignAction::restrict) {
+    fate->parents.push_back({parent->number, encoded, {}});
+  } else {
+    auto& columns =
+        key.on_delete == ForeignAction::set_null ? fate->nulls : fate->defaults;
+    columns.insert(columns.end(), key.columns.begin(), key.columns.end());
+    for (const ColumnNumber c : key.columns) fate->hold = fate->hold || table.is_key(c);
+  }
+  return {};
+}
+
+Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
+                           StoreOutcome* outcome) {
+  *write = plan_write(table, work);
+  write->relay = false;  // the versions are as they were
+  std::vector<StoreOutcome> outcomes;
+  SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(write, 1), &outcomes));
+  *outcome = outcomes.at(0);
+  wrote_ = true;
+  return {};
+}
+
+// Puts a deleted row back into the base table, as it was last seen.
+Status ApplyRun::keep_parent(const RowRef& parent, bool* kept) {
+  *kept = false;
+  const TableInfo* table = table_by_number(parent.table);
+  if (given_up_.count({parent.table, parent.key}) > 0) return {};
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(*table, parent.key, &batch, &work));
+  *kept = work.local->stored;  // for another child, just now
+  if (*kept) return {};
+  work.after.kept = true;
+  RowWrite write;
+  StoreOutcome outcome;
+  SYNCLINE_TRY(store_one(*table, &work, &write, &outcome));
+  *kept = outcome.stored;
+  if (!*kept) {
+    given_up_.insert({parent.table, parent.key});
+    return {};
+  }
+  if (table->refers) written_.push_back({table->number, parent.key, {}});
+  note_held(*table, write.key, true, ConflictKind::foreign_key,
+            "deleted, but kept while rows refer to it", &work.shown);
+  held_here_.erase({table->number, parent.key});
+  return {};
+}
+
+// Lets the base row show NULL or defaults instead of references to deleted rows.
+Status ApplyRun::adjust(const TableInfo& table, Work* work, const std::string& reason,
+                        bool* adjusted) {
+  // A default that points to nothing, either.
+  *adjusted = !(work->before.adjusted && !work->defaults.empty());
+  if (!*adjusted) return {};
+  RowWrite write;
+  StoreOutcome outcome;
+  SYNCLINE_TRY(store_one(table, work, &write, &outcome));
+  *adjusted = outcome.stored;
+  if (!*adjusted) return {};
+  if (!work->defaults.empty()) written_.push_back({table.number, encode_key(write.key), {}});
+  note_held(table, write.key, true, ConflictKind::foreign_key,
+            reason + ": the row it refers to was deleted, so the reference was reset",
+            &work->shown);
+  held_here_.erase({table.number, encode_key(write.key)});
+  return {};
+}
+
+// A stored row that a foreign key has kept or adjusted: is there still a reason?
+Status ApplyRun::reconsider(const TableInfo& table, Work* work, bool* stored) {
+  *stored = true;
+  if (!work->local->stored) {  // its table has changed hands
+    work->after.kept = work->after.adjusted = false;
+    return {};
+  }
+  if (work->before.kept) return reconsider_kept(table, work, stored);
+  RowWrite write;
+  StoreOutcome outcome;
+  SYNCLINE_TRY(store_one(table, work, &write, &outcome));
+  if (!outcome.stored) return {};
+  const RowRef row{table.number, encode_key(write.key), {}};
+  std::vector<RowRef> dangling;
+  SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&row, 1), {}, &dangling));
+  if (!dangling.empty()) return settle_child(dangling[0]);
+  note_held(table, write.key, false, ConflictKind::foreign_key, {}, nullptr);
+  return {};
+}
+
+Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work, bool* stored) {
+  RowWrite write;
+  StoreOutcome outcome;
+  work->after.kept = false;
+  SYNCLINE_TRY(store_one(table, work, &write, &outcome));  // takes it out, if it is still deleted
+  if (write.base == BaseAction::erase) {
+    const RowRef row{table.number, encode_key(write.key), {}};
+    std::vector<RowRef> dangling;
+    SYNCLINE_TRY(port_.find_dangling({}, std::span<const RowRef>(&row, 1), &dangling));
+    if (!dangling.empty()) return keep_parent(row, stored);
+  }
+  note_held(table, write.key, false, ConflictKind::foreign_key, {}, nullptr);
+  return {};
+}
+
+}  // namespace syncline
