@@ -77,6 +77,9 @@ TEST_CASE("expression: bombs give NULL", "[expression][unit]") {
   Arena arena;
   const ExpressionInput choice{.a = Value::text(huge), .b = Value::text("y")};
   CHECK(parsed("coalesce(a, b)")->evaluate(choice, &arena).bytes().data() == huge.data());
+  CHECK(value("a = a", choice) == "1");
+  // Steps that run out in the last operation of all.
+  CHECK(value("1 > a", choice) == "null");
   const std::string digits(16'000, '9');
   const ExpressionInput numbers{.a = Value::text(digits), .kind = LogicalKind::numeric};
   CHECK(value("length(a * a)", numbers) == "\"32000\"");
@@ -86,6 +89,16 @@ TEST_CASE("expression: bombs give NULL", "[expression][unit]") {
   const std::string nearly = std::string(1 << 19, 'x') + "y";
   const ExpressionInput search{.a = Value::text(long_text), .b = Value::text(nearly)};
   CHECK(value("length(replace(a, b, ''))", search) == "1048576");
+  // JSON of many small values.
+  const std::string many = "[" + repeated("1,", 900'000) + "1]";
+  CHECK(value("a ->> 0", {.a = Value::text(many)}) == "1");
+  const std::string too_many = "[" + repeated("1,", 1'000'000) + "1]";
+  CHECK(value("coalesce(a ->> 0, 'x')", {.a = Value::text(too_many)}) == "null");
+  // Digits of a column are looked at each time.
+  const std::string ones(10'000'000, '1');
+  const ExpressionInput column{.a = Value::text(ones), .kind = LogicalKind::integer};
+  CHECK(value("length(a)", column) == "10000000");
+  CHECK(value("max(" + repeated("length(a), ", 10) + "0)", column) == "null");
   // Numbers with few bytes and many digits.
   const std::string wide = "[" + repeated("1e131071,", 1000) + "1]";
   CHECK(value("a -> '$'", {.a = Value::text(wide)}) == "null");

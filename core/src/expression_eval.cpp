@@ -23,6 +23,9 @@ int truth_of(const Operand& operand, Workspace* work) {
 // What a column's value is in the expression.
 Operand column_value(const Value& value, LogicalKind kind, Workspace* work) {
   if (value.is(ValueKind::absent) || value.is(ValueKind::same)) return {};
+  const bool read_through =
+      kind == LogicalKind::numeric || kind == LogicalKind::integer || kind == LogicalKind::floating;
+  if (read_through && value.is_bytes() && !work->take(value.bytes().size())) return {};
   Operand operand{canonical_value(kind, value, work->arena())};
   if (kind == LogicalKind::numeric && operand.value.is(ValueKind::text)) {
     Operand number;

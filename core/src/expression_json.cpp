@@ -23,7 +23,8 @@ struct JsonNode {
 // Fills the nodes in the order in which they are written. Returning false stops the parser.
 class JsonReader : public nlohmann::json_sax<nlohmann::json> {
  public:
-  JsonReader(std::vector<JsonNode>* nodes, Arena* arena) : nodes_(nodes), arena_(arena) {}
+  JsonReader(std::vector<JsonNode>* nodes, Workspace* work)
+      : nodes_(nodes), work_(work), arena_(work->arena()) {}
 
   bool null() override { return add(JsonNode::null, "null"); }
   bool boolean(bool value) override { return add(JsonNode::boolean, value ? "true" : "false"); }
@@ -59,6 +60,8 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
   static bool is_storable(std::string_view text) { return text.find('\0') == text.npos; }
 
   bool add(JsonNode::Kind kind, std::string_view text) {
+    // A node is bigger than the shortest value, so that its steps bound the memory, too.
+    if (!work_->take(64)) return false;
     const auto end = static_cast<uint32_t>(nodes_->size() + 1);
     nodes_->push_back({kind, end, name_, arena_->copy(text)});
     name_ = {};
@@ -76,6 +79,7 @@ class JsonReader : public nlohmann::json_sax<nlohmann::json> {
   }
 
   std::vector<JsonNode>* nodes_;
+  Workspace* work_;
   Arena* arena_;
   std::vector<uint32_t> open_;
   std::string_view name_;
@@ -128,9 +132,8 @@ bool read_path(std::string_view path, std::vector<JsonStep>* steps) {
 class JsonDocument {
  public:
   bool read(std::string_view text, Workspace* work) {
-    // Some eight steps a byte: a node is bigger than the shortest value.
-    if (!work->take(8 * text.size())) return false;
-    JsonReader reader(&nodes_, work->arena());
+    if (!work->take(4 * text.size())) return false;
+    JsonReader reader(&nodes_, work);
     return nlohmann::json::sax_parse(text, &reader);
   }
 

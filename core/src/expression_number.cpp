@@ -11,8 +11,9 @@ namespace {
 
 constexpr double kTwo63 = 9223372036854775808.0;
 
+// No negative zero: not every engine stores it.
 Operand real_result(double real) {
-  return std::isfinite(real) ? Operand{Value::real(real)} : Operand{};
+  return std::isfinite(real) ? Operand{Value::real(real == 0 ? 0.0 : real)} : Operand{};
 }
 Operand integer_result(int64_t integer) {
   return {Value::integer(integer)};
@@ -247,7 +248,8 @@ Operand evaluate_cast(Operator operation, const Operand& operand, Workspace* wor
 int compare_operands(const Operand& a, const Operand& b, Workspace* work) {
   if (!a.is_number() && !b.is_number()) {
     const size_t shorter = std::min(a.value.bytes().size(), b.value.bytes().size());
-    return work->take(shorter) ? compare_values(a.value, b.value) : 0;
+    // Many bytes at a time.
+    return work->take(shorter / 16) ? compare_values(a.value, b.value) : 0;
   }
   Operand x, y;
   if (work->number_of(a, &x) && work->number_of(b, &y)) return compare_numbers(x, y, work);

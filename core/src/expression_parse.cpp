@@ -419,7 +419,7 @@ bool ExpressionParser::number(bool negative, uint32_t* out) {
     return fail("the number " + found() + " is out of range");
   }
   ++next_;
-  return emit(Value::real(real), out);
+  return emit(Value::real(real == 0 ? 0.0 : real), out);
 }
 
 bool ExpressionParser::name(uint32_t* out) {
