@@ -8,7 +8,7 @@ PG_INCLUDE := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --includedir-server 2>/dev/
 PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
-.PHONY: all sqlite pg units install demo test check sim mutate bench asan format clean help
+.PHONY: all sqlite pg units install demo test check sim mutate bench bench-full asan format clean help
 .DEFAULT_GOAL := all
 
 all: sqlite pg  ## build both extensions
@@ -56,8 +56,14 @@ sim: units  ## seeded simulation; SEED=n, or SEEDS=n from FIRST=n
 mutate:  ## break each rule of the merge once, to see that a test notices (half an hour)
 	@scripts/mutate.py $(RULES)
 
-bench: all  ## the figures of README "Performance"
-	@bench/run.sh
+bench:  ## build/bench/report.md in some ten minutes; BENCH: options of bench/bench.py
+	@scripts/setup.sh bench
+	@$(MAKE) --no-print-directory all
+	@! scripts/pg_cluster.sh bindir >/dev/null 2>&1 || scripts/pg_cluster.sh install >/dev/null
+	@/usr/bin/python3 bench/bench.py $(BENCH)
+
+bench-full:  ## the same with 10,000,000 rows and more repetitions: an hour or two
+	@$(MAKE) --no-print-directory bench BENCH=--full
 
 asan:  ## unit tests under the address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory units BUILD=build-asan CMAKE_FLAGS=-DSYNCLINE_SANITIZE=ON
@@ -72,4 +78,4 @@ clean:  ## remove everything that was built
 	  $(MAKE) -s -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 12

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Installs what building, testing and the demo need, on Debian and Ubuntu, with apt-get.
 #
-#   scripts/setup.sh [build|test|demo]     default: test
+#   scripts/setup.sh [build|test|demo|bench]     default: test
 #
 # build: compilers and libraries, and the PostgreSQL server headers if there are any to be had
 # test:  build, plus the PostgreSQL server and Catch2; fails when something cannot be had
 # demo:  build, plus the PROJ database and the PostgreSQL server; goes on without PostgreSQL
+# bench: build, plus the PostgreSQL server and pglogical to compare with; goes on without either
 #
 # Takes milliseconds when nothing is missing. Never starts or uses the system's PostgreSQL cluster.
 set -eu
@@ -18,7 +19,8 @@ case $want in
   build) needed=$compile ;;
   test) needed="$compile $tools catch2 proj-data" ;;
   demo) needed="$compile $tools proj-data" ;;
-  *) echo "usage: scripts/setup.sh [build|test|demo]" >&2; exit 2 ;;
+  bench) needed="$compile $tools" ;;
+  *) echo "usage: scripts/setup.sh [build|test|demo|bench]" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*" >&2; }
@@ -54,12 +56,20 @@ if [ -n "$version" ]; then
   pg_missing=$(missing_of "postgresql-server-dev-$version")
   if [ -f "/usr/include/postgresql/$version/server/postgres.h" ]; then pg_missing=; fi
 fi
-if [ -z "$missing$pg_missing" ] && [ -n "$version" ]; then exit 0; fi
+rival_missing() {
+  [ "$want" != bench ] || [ -z "$version" ] || missing_of "postgresql-$version-pglogical"
+}
+ready=
+if [ -z "$missing$pg_missing" ] && [ -n "$version" ]; then ready=1; fi
+if [ -n "$ready" ] && [ -z "$(rival_missing)" ]; then exit 0; fi
 
 as_root=
 if [ "$(id -u)" != 0 ]; then
   if command -v sudo >/dev/null; then
     as_root=sudo
+  elif [ -n "$ready" ]; then
+    say "no root or sudo to install pglogical: going on without"
+    exit 0
   elif [ -z "$missing" ] && [ "$want" != test ]; then
     say "no PostgreSQL, and no root or sudo to install it: going on without"
     exit 0
@@ -101,4 +111,10 @@ if [ -z "$version" ]; then
   say "PostgreSQL cannot be installed here"
   if [ "$want" = test ]; then exit 1; fi
   say "going on without it: only the SQLite part will be built and shown"
+fi
+rival=$(rival_missing)
+if [ -n "$rival" ]; then
+  say "installing $rival"
+  # shellcheck disable=SC2086
+  apt install -y --no-install-recommends $rival || say "going on without it"
 fi

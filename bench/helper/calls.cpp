@@ -1,0 +1,90 @@
+// Calls whose cost must not depend on the size of the database: sync_enable, ADD COLUMN, a sync_now
+// with nothing to do, a sync_now with one row.
+#include "suites.hpp"
+#include "workload.hpp"
+
+namespace bench {
+
+namespace {
+
+constexpr size_t kIdleCalls = 21;
+constexpr size_t kSmallSyncs = 300;
+
+double milliseconds(const std::function<void()>& work) {
+  return timed(work).wall * 1000;
+}
+
+std::string table_name(size_t i) {
+  return "task_" + std::to_string(i);
+}
+
+void make_tables(Database& db, size_t tables) {
+  for (size_t i = 0; i < tables; ++i) {
+    const std::string name = table_name(i);
+    db.run("CREATE TABLE " + name + "(id TEXT PRIMARY KEY, title TEXT, status INTEGER)");
+    db.value("SELECT sync_enable('" + name + "')");
+  }
+}
+
+}  // namespace
+
+void measure_enable(const Arguments& arguments) {
+  Database db(arguments.folder + "/enable.db", arguments.extension);
+  db.run(narrow().create);
+  insert(db, narrow(), 0, arguments.rows, 10000);
+  db.checkpoint();
+  say("sqlite.enable", milliseconds([&] { db.value("SELECT sync_enable('task')"); }));
+  say("sqlite.add_column", milliseconds([&] {
+        db.run("ALTER TABLE task ADD COLUMN note TEXT DEFAULT 'none'");
+        db.value("SELECT count(*) FROM sync_tables");
+      }));
+}
+
+void measure_idle(const Arguments& arguments) {
+  Database a(arguments.folder + "/a.db", arguments.extension);
+  Database b(arguments.folder + "/b.db", arguments.extension);
+  make_tables(a, arguments.tables);
+  make_tables(b, arguments.tables);
+  const std::string row = "INSERT INTO task_0 VALUES('";
+  for (size_t i = 1; i < arguments.peers; ++i) {  // b itself is the first
+    Database peer(arguments.folder + "/peer.db", arguments.extension);
+    make_tables(peer, 1);
+    peer.run(row + std::to_string(i) + "', 'from a peer', 1)");
+    peer.value("SELECT sync_now('" + a.path() + "')");
+  }
+  a.run(row + "a', 'from here', 1)");
+  const std::string now = "SELECT sync_now('" + b.path() + "')";
+  a.value(now);
+  a.value(now);
+  std::vector<double> times;
+  for (size_t i = 0; i < kIdleCalls; ++i)
+    times.push_back(milliseconds([&] { a.value(now); }));
+  say("sqlite.idle.tables_" + std::to_string(arguments.tables) + ".peers_" +
+          std::to_string(arguments.peers),
+      median(times));
+}
+
+// Does the hundredth sync cost more than the first?
+void measure_small_syncs(const Arguments& arguments) {
+  Database a(arguments.folder + "/a.db", arguments.extension);
+  Database b(arguments.folder + "/b.db", arguments.extension);
+  for (Database* db : {&a, &b}) {
+    db->run(narrow().create);
+    db->value("SELECT sync_enable('task')");
+  }
+  insert(a, narrow(), 0, arguments.rows, 1000);
+  const std::string now = "SELECT sync_now('" + b.path() + "')";
+  a.value(now);
+  std::vector<double> early, late, all;
+  for (size_t i = 0; i < kSmallSyncs; ++i) {
+    by_key(a, narrow(), narrow().update, arguments.rows, 1);
+    const double time = milliseconds([&] { a.value(now); });
+    all.push_back(time);
+    if (i < kSmallSyncs / 3) early.push_back(time);
+    if (i >= kSmallSyncs - kSmallSyncs / 3) late.push_back(time);
+  }
+  say("sqlite.small.median", median(all));
+  say("sqlite.small.growth", median(late) / median(early));
+}
+
+}  // namespace bench
