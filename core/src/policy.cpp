@@ -183,23 +183,3 @@ double merge_confidence(const Policy& policy, Hlc winner, Hlc loser) {
 }
 
 }  // namespace syncline
-
-// Until the merges of cell_merge.h are linked in, their columns are assignments.
-namespace syncline {
-#define SYNCLINE_WEAK __attribute__((weak))
-namespace {
-void assign(const MergeInput& input, MergeResult* out) {
-  out->value = input.versions.back().value;
-  out->lost.assign(input.versions.size(), false);
-  lose_others(input, out);
-}
-}  // namespace
-SYNCLINE_WEAK void counter_note(const NoteInput&, std::string*) {}
-SYNCLINE_WEAK void union_note(const NoteInput&, std::string*) {}
-SYNCLINE_WEAK void json_note(const NoteInput&, std::string_view, std::string*) {}
-SYNCLINE_WEAK void text_note(const NoteInput&, std::string*) {}
-SYNCLINE_WEAK void counter_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
-SYNCLINE_WEAK void union_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
-SYNCLINE_WEAK void json_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
-SYNCLINE_WEAK void text_value(const MergeInput& in, Arena*, MergeResult* out) { assign(in, out); }
-}  // namespace syncline
