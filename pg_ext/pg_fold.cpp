@@ -85,7 +85,7 @@ Status Fold::run(bool refuse_own, uint64_t* row_count) {
   }
   if (log.entry_count > 0) {
     SYNCLINE_TRY(load_site(&site_));
-    SYNCLINE_TRY(load_tables(&tables_));
+    SYNCLINE_TRY(load_tables(site_.settings, &tables_));
     const int64_t first_position = counters_.position;
     exists_ = std::make_unique<bool[]>(limits::rows_per_batch);
     SYNCLINE_TRY(read_entries(&log));
@@ -232,7 +232,7 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
     SYNCLINE_TRY(decode_image(touched.image, table.column_count()));
     input.image = image_;
   }
-  const bool conflicted = may_conflict(row) || row.held;
+  const bool conflicted = may_conflict(row) || row.held || row.kept || row.adjusted;
   fold_row(input, table, site_.sites, &arena_, &row);
   if (conflicted || may_conflict(row)) {
     SYNCLINE_TRY(settle_conflicts(table, touched.key, row, exists));
@@ -288,7 +288,9 @@ Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, cons
     record.winner_is_local = conflict.winner.site == site_.self;
     records.push_back(record);
   }
-  if (row.held) std::erase(open_ids, held_conflict_id(table, key_values));
+  if (row.held || row.kept || row.adjusted) {
+    std::erase(open_ids, held_conflict_id(table, key_values));
+  }
   record.opened = false;
   record.conflict = {};
   for (const std::string& id : open_ids) {
@@ -343,7 +345,7 @@ void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, 
     SiteState site;
     std::vector<TableInfo> tables;
     Status done = load_site(&site);
-    if (done.ok()) done = load_tables(&tables);
+    if (done.ok()) done = load_tables(site.settings, &tables);
     const auto table = std::find_if(tables.begin(), tables.end(),
                                     [number](const TableInfo& t) { return t.number == number; });
     for (uint32_t i = 0; i < count && done.ok() && table != tables.end(); ++i) {
@@ -370,7 +372,7 @@ Status note_unfit(uint32_t number, uint32_t column, std::string_view key, const 
   SiteState site;
   std::vector<TableInfo> tables;
   SYNCLINE_TRY(load_site(&site));
-  SYNCLINE_TRY(load_tables(&tables));
+  SYNCLINE_TRY(load_tables(site.settings, &tables));
   for (const TableInfo& table : tables) {
     if (table.number != number || column >= table.column_count()) continue;
     Arena arena;

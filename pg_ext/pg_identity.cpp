@@ -48,7 +48,7 @@ Status relabel_all(const Relabel& relabel, int64_t begin) {
   SiteState site;
   std::vector<TableInfo> tables;
   SYNCLINE_TRY(load_site(&site));
-  SYNCLINE_TRY(load_tables(&tables));
+  SYNCLINE_TRY(load_tables(site.settings, &tables));
   for (const TableInfo& table : tables) {
     SlKeysBeyond beyond = {};
     beyond.table = table.number;

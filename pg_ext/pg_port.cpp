@@ -15,6 +15,7 @@ Status attempt(void (*leaf)(void*), void* argument, SlFailure* failure, bool* fa
 Status PgPort::load_site(SiteState* out) {
   SYNCLINE_TRY(pg::load_site(out));
   sites_ = &out->sites;
+  settings_ = &out->settings;
   sites_known_ = out->sites.size();
   return {};
 }
@@ -26,8 +27,18 @@ Status PgPort::recognises(const VectorEntry& own, bool* yes) {
   return {};
 }
 
+// As pg_constraint.confdeltype has it.
+static ForeignAction foreign_action(char action) {
+  switch (action) {
+    case 'c': return ForeignAction::cascade;
+    case 'n': return ForeignAction::set_null;
+    case 'd': return ForeignAction::set_default;
+    default: return ForeignAction::restrict;
+  }
+}
+
 Status PgPort::load_tables(std::vector<TableInfo>* out) {
-  SYNCLINE_TRY(pg::load_tables(out));
+  SYNCLINE_TRY(pg::load_tables(*settings_, out));
   SlReferences references = {};
   SYNCLINE_TRY(guard(sl_leaf_references, &references));
   for (uint32_t i = 0; i < references.count; ++i) {
@@ -37,6 +48,16 @@ Status PgPort::load_tables(std::vector<TableInfo>* out) {
       table.refers = reference.refers;
       table.referred = reference.referred;
       table.referred_columns.assign(reference.columns, reference.columns + reference.column_count);
+    }
+  }
+  for (TableInfo& table : *out) {
+    table.foreign_keys.clear();
+    for (uint32_t i = 0; i < references.key_count; ++i) {
+      const SlForeignKey& key = references.keys[i];
+      if (key.child != table.number) continue;
+      table.foreign_keys.push_back({{key.columns, key.columns + key.column_count},
+                                    key.parent,
+                                    foreign_action(key.action)});
     }
   }
   tables_ = *out;
@@ -110,11 +131,6 @@ Status PgPort::record_conflicts(std::span<const ConflictRecord> records) {
   return pg::record_conflicts(records, *sites_);
 }
 
-Status PgPort::list_contested(const TableInfo&, std::string_view, size_t, RowBatch* out) {
-  out->clear();
-  return {};
-}
-
 Status PgPort::load_incoming(const SiteId& sender, Incoming* out) {
   *out = Incoming();
   const int64_t site = sites_->find(sender);
@@ -179,6 +195,7 @@ Status PgPort::save_exchange(const SiteState& site, const ExchangeUpdate& update
   incoming.token = bytes(update.incoming.token);
   incoming.begin = static_cast<int64_t>(update.incoming.begin);
   SYNCLINE_TRY(guard(sl_leaf_save_incoming, &incoming));
+  SYNCLINE_TRY(save_settings(update.settings_new));
   SlCounters& counters = *sl_counters();
   counters.next_context = static_cast<int64_t>(site.next_context);
   counters.floor = std::max(counters.floor, static_cast<int64_t>(update.hlc_max));

@@ -106,7 +106,8 @@ class PgPort final : public Port {
   Status collect_keys(const TableInfo& table, std::string_view after);
 
   const bool write_;
-  const SiteTable* sites_ = nullptr;  // the operation's, from load_site
+  const SiteTable* sites_ = nullptr;       // the operation's, from load_site
+  const Settings* settings_ = nullptr;
   SiteIndex sites_known_ = 0;
   std::vector<TableInfo> tables_;
   BaseTable base_;

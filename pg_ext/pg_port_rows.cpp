@@ -96,6 +96,30 @@ Status PgPort::fetch(const TableInfo& table, std::span<const RowKey> keys, RowBa
   return read_rows(table, out);
 }
 
+Status PgPort::list_contested(const TableInfo& table, std::string_view after, size_t count_max,
+                              RowBatch* out) {
+  out->clear();
+  out->table = &table;
+  SlContested contested = {table.number, bytes(after), static_cast<uint32_t>(count_max), nullptr, 0};
+  SYNCLINE_TRY(guard(sl_leaf_contested, &contested));
+  if (contested.count == 0) return {};
+  fetched_table_ = table.number;
+  fetched_.assign(contested.count, Fetched());
+  fetched_keys_.clear();
+  std::vector<Value> key;
+  for (uint32_t i = 0; i < contested.count; ++i) {
+    key.clear();
+    SYNCLINE_TRY(decode_key(view(contested.keys[i]), &out->arena, &key));
+    fetched_keys_.push_back(out->arena.copy(RowKey(key)));
+    fetched_[i].key = fetched_keys_.back().data();
+    fetched_[i].encoded = view(contested.keys[i]);
+  }
+  bool changed = false;
+  SYNCLINE_TRY(see_everything(&changed));
+  if (table.present) SYNCLINE_TRY(open_base(table));
+  return read_rows(table, out);
+}
+
 // Reads the rows of `fetched_`, locking them in a port that writes.
 Status PgPort::read_rows(const TableInfo& table, RowBatch* out) {
   const size_t count = fetched_.size();

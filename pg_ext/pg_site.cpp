@@ -113,7 +113,31 @@ Status load_site(SiteState* out) {
     SYNCLINE_TRY(read_vector(&packed, &out->sites, &vector));
     out->contexts[static_cast<ContextId>(site.contexts[i].id)] = vector;
   }
+  for (uint32_t i = 0; i < site.setting_count; ++i) {
+    const SlSettingRow& row = site.settings[i];
+    Setting setting;
+    setting.key = view(row.key);
+    setting.value = view(row.value);
+    setting.hlc = static_cast<Hlc>(row.hlc);
+    std::copy(std::begin(row.site), std::end(row.site), setting.site.bytes.begin());
+    out->settings.merge(setting);
+  }
   return {};
+}
+
+Status save_settings(std::span<const Setting> settings) {
+  std::vector<SlSettingRow> rows;
+  for (const Setting& setting : settings) {
+    SlSettingRow row = {};
+    row.key = bytes(setting.key);
+    row.value = bytes(setting.value);
+    row.hlc = static_cast<int64_t>(setting.hlc);
+    std::copy(setting.site.bytes.begin(), setting.site.bytes.end(), std::begin(row.site));
+    rows.push_back(row);
+  }
+  if (rows.empty()) return {};
+  SlSettings all = {rows.data(), static_cast<uint32_t>(rows.size())};
+  return guard(sl_leaf_save_settings, &all);
 }
 
 Status save_sites(const SiteTable& sites, SiteIndex known) {
@@ -128,12 +152,13 @@ Status save_sites(const SiteTable& sites, SiteIndex known) {
   return guard(sl_leaf_add_sites, &add);
 }
 
-Status load_tables(std::vector<TableInfo>* out) {
+Status load_tables(const Settings& settings, std::vector<TableInfo>* out) {
   SlTables defs;
   SYNCLINE_TRY(guard(sl_leaf_load_tables, &defs));
   out->clear();
   for (uint32_t i = 0; i < defs.count; ++i) out->push_back(table_info(defs.tables[i]));
   rank_tables(defs, out);
+  apply_policies(settings, out);
   return {};
 }
 

@@ -34,12 +34,12 @@ void fill(const Status& status, SlStatus* out) noexcept;
 // The core's view of a state row, which it points into.
 PackedRow packed_row(const SlStateRow& row);
 
-// Reads the site: sites, knowledge with our own entry, counters, contexts. Only reads.
+// Reads the site: sites, knowledge with our own entry, counters, contexts, settings. Only reads.
 Status load_site(SiteState* out);
 // Stores the sites of `sites` from index `known` on.
 Status save_sites(const SiteTable& sites, SiteIndex known);
-// Reads the registry, ranked by foreign keys. Only reads.
-Status load_tables(std::vector<TableInfo>* out);
+// Reads the registry, ranked by foreign keys, with the policies that `settings` gives. Only reads.
+Status load_tables(const Settings& settings, std::vector<TableInfo>* out);
 
 // Our clock for new versions: now, or just above everything seen, whichever is later.
 Hlc next_hlc(int64_t now_ms);
@@ -48,6 +48,9 @@ Hlc next_hlc(int64_t now_ms);
 // position. Errors: refused (with refuse_own, if this very transaction wrote entries), host_failed.
 // Cost: linear in the log, memory bounded by work_mem and one batch.
 Status fold_log(bool refuse_own, uint64_t* row_count);
+
+// Stores settings in place of what their keys had.
+Status save_settings(std::span<const Setting> settings);
 
 Status record_conflicts(std::span<const ConflictRecord> records, const SiteTable& sites);
 

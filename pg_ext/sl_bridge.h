@@ -21,6 +21,7 @@
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
  *   sl_site.c           the counter row, its lock, snapshots; leaves that load the site
  *   sl_identity.c       which database this is; taking a new id
+ *   sl_setting.c        settings that all sites share: policies
  *   sl_state.c          reading and writing state rows
  *   sl_fold.c           the log as a sorted stream; existence of base rows
  *   sl_conflict.c       writing conflict records
@@ -134,6 +135,15 @@ typedef struct SlContextRow
 	int64_t begin;				/* position when the exchange that made it began; when saved */
 } SlContextRow;
 
+/* A setting that all sites share; of the core's settings.h. */
+typedef struct SlSettingRow
+{
+	SlBytes key;
+	SlBytes value;
+	int64_t hlc;
+	uint8_t site[16];
+} SlSettingRow;
+
 /*
  * The counters of syncline.self while an operation has them locked: sl_merge_begin reads them,
  * folds and merges advance them in place, sl_merge_end writes them back. Never null, never raises.
@@ -162,6 +172,8 @@ typedef struct SlSite
 	uint32_t vector_count;
 	const SlContextRow *contexts;
 	uint32_t context_count;
+	const SlSettingRow *settings;
+	uint32_t setting_count;
 } SlSite;
 void sl_leaf_load_site(void *site);
 
@@ -239,6 +251,16 @@ typedef struct SlPark
 	uint32_t column_count;
 } SlPark;
 void sl_leaf_park(void *park);
+
+/* ---- sl_setting.c: what all sites share ------------------------------------------------------ */
+
+/* Stores settings in place of what their keys had. What is remembered of tables is forgotten. */
+typedef struct SlSettings
+{
+	const SlSettingRow *rows;
+	uint32_t count;
+} SlSettings;
+void sl_leaf_save_settings(void *settings);
 
 /* ---- sl_state.c: row state ------------------------------------------------------------------- */
 

@@ -160,10 +160,21 @@ typedef struct SlReference
 	const uint32_t *columns;	/* beside the primary key, that foreign keys refer to */
 	uint32_t column_count;
 } SlReference;
+/* A foreign key between tracked tables that refers to exactly the parent's primary key. */
+typedef struct SlForeignKey
+{
+	uint32_t child;
+	uint32_t parent;
+	char action;				/* on delete: FKCONSTR_ACTION_... */
+	const uint32_t *columns;	/* the child's, in the order of the parent's key */
+	uint32_t column_count;
+} SlForeignKey;
 typedef struct SlReferences
 {
 	const SlReference *list;
 	uint32_t count;
+	const SlForeignKey *keys;
+	uint32_t key_count;
 } SlReferences;
 void sl_leaf_references(void *references);
 
@@ -196,6 +207,20 @@ typedef struct SlKeys
 void sl_leaf_keys_open(void *keys);
 void sl_leaf_keys_next(void *keys);
 void sl_leaf_keys_close(void *keys);
+
+/*
+ * Up to `count_max` keys behind `after` of rows whose state has more than one plain version, in key
+ * order.
+ */
+typedef struct SlContested
+{
+	uint32_t number;
+	SlBytes after;				/* empty: from the first */
+	uint32_t count_max;
+	const SlBytes *keys;		/* out */
+	uint32_t count;
+} SlContested;
+void sl_leaf_contested(void *contested);
 
 /* ---- sl_exchange.c --------------------------------------------------------------------------- */
 

@@ -192,3 +192,26 @@ sl_leaf_keys_close(void *argument)
 	}
 	MemoryContextDelete(stream->context);
 }
+
+void
+sl_leaf_contested(void *argument)
+{
+	SlContested *contested = argument;
+	MemoryContext context = CurrentMemoryContext;
+	static const Oid types[] = {BYTEAOID, INT8OID};
+	const Datum values[] = {PointerGetDatum(cstring_to_text_with_len(contested->after.data,
+																	 contested->after.size)),
+	Int64GetDatum(contested->count_max)};
+	SlBytes    *keys;
+
+	SPI_connect();
+	sl_advance();
+	contested->count = sl_exec(psprintf("SELECT key FROM syncline.state_%u WHERE key > $1"
+										" AND cells IS NOT NULL ORDER BY key LIMIT $2",
+										contested->number), lengthof(types), types, values, NULL);
+	keys = MemoryContextAlloc(context, (contested->count + 1) * sizeof(SlBytes));
+	for (uint32 i = 0; i < contested->count; i++)
+		keys[i] = sl_result_bytes(i, 1, context);
+	contested->keys = keys;
+	SPI_finish();
+}

@@ -319,6 +319,26 @@ load_contexts(SlSite *site, MemoryContext context)
 	site->contexts = rows;
 }
 
+static void
+load_settings(SlSite *site, MemoryContext context)
+{
+	SlSettingRow *rows;
+
+	site->setting_count = sl_exec("SELECT convert_to(key, 'UTF8'), convert_to(value, 'UTF8'), hlc,"
+								  " site FROM syncline.setting", 0, NULL, NULL, NULL);
+	rows = MemoryContextAlloc(context, (site->setting_count + 1) * sizeof(SlSettingRow));
+	for (uint32 i = 0; i < site->setting_count; i++)
+	{
+		SlBytes		id = sl_result_bytes(i, 4, context);
+
+		rows[i].key = sl_result_bytes(i, 1, context);
+		rows[i].value = sl_result_bytes(i, 2, context);
+		rows[i].hlc = sl_result_int64(i, 3);
+		memcpy(rows[i].site, id.data, sizeof(rows[i].site));
+	}
+	site->settings = rows;
+}
+
 void
 sl_leaf_load_site(void *argument)
 {
@@ -331,6 +351,7 @@ sl_leaf_load_site(void *argument)
 	load_sites(site, context);
 	load_vector(site, context);
 	load_contexts(site, context);
+	load_settings(site, context);
 	SPI_finish();
 	site->now_ms = now_ms();
 	if (!pg_strong_random(&site->random, sizeof(site->random)))

@@ -99,6 +99,15 @@ CREATE TABLE syncline.log (
 CREATE TABLE syncline.incoming (site int4 PRIMARY KEY, token bytea NOT NULL, begin int8 NOT NULL);
 CREATE TABLE syncline.context (id int8 PRIMARY KEY, vector bytea NOT NULL, begin int8 NOT NULL);
 
+-- What all sites share: policies. site: the id of the one that made the setting; value: JSON, empty
+-- where it was taken back.
+CREATE TABLE syncline.setting (
+  key text COLLATE "C" PRIMARY KEY,
+  value text NOT NULL,
+  hlc int8 NOT NULL,
+  site bytea NOT NULL CHECK (length(site) = 16)
+);
+
 CREATE TABLE syncline.conflict (
   id text PRIMARY KEY,
   tbl int4 NOT NULL,
@@ -151,6 +160,7 @@ SELECT pg_catalog.pg_extension_config_dump('syncline.col', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.log', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.incoming', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.context', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.setting', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.conflict', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.peer', '');
 
