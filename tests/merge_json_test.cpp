@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "json_tree.h"
+#include "../core/src/json_tree.h"
 #include "support/noted_cell.hpp"
 
 namespace syncline::test {

@@ -3,7 +3,7 @@
 // that knows for each version everything its writer had seen.
 #include <nlohmann/json.hpp>
 
-#include "json_tree.h"
+#include "../core/src/json_tree.h"
 #include "support/noted_cell.hpp"
 
 namespace syncline::test {
