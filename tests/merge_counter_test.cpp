@@ -1,6 +1,7 @@
 // Goal: concurrent increments of a counter add up, exactly once each, whatever way they travelled;
 // assignments, deletes and values that are no numbers follow the rules of cell_merge.h. Method:
 // hand-made histories, and random ones compared with sets of increments that know the true past.
+// Covers cell_note.cpp as well.
 #include "support/noted_cell.hpp"
 
 namespace syncline::test {
@@ -375,6 +376,14 @@ TEST_CASE("counter: random histories count what truly happened", "[merge_counter
     if (!run_history(seed, 0.15)) ++ambiguous;
   }
   CHECK(ambiguous * 100 < runs * 3);
+}
+
+TEST_CASE("counter: the bytes of a note are a format", "[merge_counter][unit]") {
+  CHECK(sample_note(counter(), number(10), number(12), number(12), number(15)) ==
+        "1102"
+        "a0000000000000000000000000000000"
+        "a1000000000000000000000000000000"
+        "0201050207010105ac0202140202070204000009020600");
 }
 
 TEST_CASE("counter: damaged notes do no harm", "[merge_counter][hostile]") {

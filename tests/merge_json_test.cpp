@@ -1,6 +1,7 @@
 // Goal: concurrent changes of different places of a JSON document are both kept; of one place the
 // greatest stands and the other is reported; documents keep their spelling. Method: hand-made
 // histories, and random ones compared with a naive map of paths that knows what writers had seen.
+// Covers json_merge.cpp and json_tree.cpp as well.
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -463,6 +464,15 @@ TEST_CASE("json: random histories give what an all-knowing map of paths gives",
   const uint64_t runs = number_from_env("SYNCLINE_RUNS", 1500);
   for (uint64_t seed = 1; seed <= runs; ++seed)
     run_history(seed);
+}
+
+TEST_CASE("json: the bytes of a note are a format", "[merge_json][unit]") {
+  CHECK(sample_note(json_policy(), Value::text(R"({"a":1,"b":2})"), Value::text(R"({"a":1,"b":3})"),
+                    Value::text(R"({"a":1,"b":3})"), Value::text(R"({"a":1,"b":3,"c":4})")) ==
+        "3102"
+        "a0000000000000000000000000000000"
+        "a1000000000000000000000000000000"
+        "020105020704020105ac020207c801020101020100");
 }
 
 TEST_CASE("json: damaged notes do no harm", "[merge_json][hostile]") {

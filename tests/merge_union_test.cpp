@@ -304,6 +304,15 @@ TEST_CASE("union: random histories give what an all-knowing set gives",
     run_history(seed);
 }
 
+TEST_CASE("union: the bytes of a note are a format", "[merge_union][unit]") {
+  CHECK(sample_note(set_policy(), Value::text("[1,2]"), Value::text("[1,3]"),
+                    Value::text("[1,3,2]"), Value::text("[1,3,4]")) ==
+        "2102"
+        "a0000000000000000000000000000000"
+        "a1000000000000000000000000000000"
+        "0201050207030401030105020700090302000101020103010001010102");
+}
+
 TEST_CASE("union: damaged notes do no harm", "[merge_union][hostile]") {
   Prng prng(7);
   const std::vector<std::string> values = {

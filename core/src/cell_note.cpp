@@ -88,34 +88,34 @@ bool NoteReader::count(uint64_t* out) {
 }
 
 NoteWriter::NoteWriter(uint8_t format, SiteIndex writer, const SiteTable& sites,
-                       const CellContext& context, std::set<SiteIndex> used, std::string* out)
-    : out_(*out) {
+                       const CellContext& context, std::set<SiteIndex> used, std::string* out) {
+  out_ = out;
   for (const auto& [site, seq] : context)
     used.insert(site);
   used.erase(writer);
   std::vector<SiteIndex> sorted(used.begin(), used.end());
   std::sort(sorted.begin(), sorted.end(),
             [&](SiteIndex a, SiteIndex b) { return sites.id(a) < sites.id(b); });
-  out_.assign(1, static_cast<char>(format));
-  append_varint(&out_, sorted.size());
+  out_->assign(1, static_cast<char>(format));
+  append_varint(out_, sorted.size());
   numbers_[writer] = 0;
   for (size_t i = 0; i < sorted.size(); ++i) {
-    out_.append(reinterpret_cast<const char*>(sites.id(sorted[i]).bytes.data()), kIdBytes);
+    out_->append(reinterpret_cast<const char*>(sites.id(sorted[i]).bytes.data()), kIdBytes);
     numbers_[sorted[i]] = i + 1;
   }
   std::map<uint64_t, uint64_t> by_number;
   for (const auto& [site, seq] : context)
     by_number[numbers_.at(site)] = seq;
-  append_varint(&out_, by_number.size());
+  append_varint(out_, by_number.size());
   for (const auto& [number, seq] : by_number) {
-    append_varint(&out_, number);
-    append_varint(&out_, seq);
+    append_varint(out_, number);
+    append_varint(out_, seq);
   }
 }
 
 void NoteWriter::dot(const Dot& dot) {
   site(dot.site);
-  append_varint(&out_, dot.seq);
+  append_varint(out_, dot.seq);
 }
 
 void Coverage::add(const Dot& own, const CellContext* context) {

@@ -68,14 +68,14 @@ class NoteWriter {
   NoteWriter(uint8_t format, SiteIndex writer, const SiteTable& sites, const CellContext& context,
              std::set<SiteIndex> used, std::string* out);
 
-  void count(uint64_t number) { append_varint(&out_, number); }
-  void site(SiteIndex site) { append_varint(&out_, numbers_.at(site)); }
+  void count(uint64_t number) { append_varint(out_, number); }
+  void site(SiteIndex site) { append_varint(out_, numbers_.at(site)); }
   void dot(const Dot& dot);
-  void value(const Value& value) { append_value(&out_, value); }
-  std::string& bytes() { return out_; }
+  void value(const Value& value) { append_value(out_, value); }
+  std::string& bytes() { return *out_; }
 
  private:
-  std::string& out_;
+  std::string* out_;
   std::map<SiteIndex, uint64_t> numbers_;
 };
 

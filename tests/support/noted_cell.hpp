@@ -202,6 +202,40 @@ class NotedCells {
   std::vector<Cell> cells_;
 };
 
+// The note of a third site that changes what two others had written, in hex: its bytes are a format
+// that other versions of the program have to read.
+inline std::string sample_note(const NotedPolicy& policy, const Value& first, const Value& second,
+                               const Value& shown, const Value& after) {
+  SiteTable sites;
+  for (uint64_t i = 0; i < 3; ++i)
+    sites.intern(SiteId{{static_cast<uint8_t>(0xa0 + i)}});
+  const auto write = [&](std::vector<NotedVersion> replaced, const Value& from, const Value& to,
+                         const Version& version) {
+    NoteInput input;
+    input.kind = policy.kind;
+    input.replaced = replaced;
+    input.write = WriteKind::change;
+    input.before = from;
+    input.after = to;
+    input.version = version;
+    input.sites = &sites;
+    std::string note;
+    policy.note(input, &note);
+    return note;
+  };
+  const Version base{3, 100, 0, false}, change{7, 200, 1, false}, last{9, 300, 2, false};
+  const std::string noted = write({{base, first, {}}}, first, second, change);
+  const Version beside{5, 150, 0, false};
+  const std::string note =
+      write({{beside, first, {}}, {change, second, noted}}, shown, after, last);
+  std::string hex;
+  for (const char c : note) {
+    hex.push_back("0123456789abcdef"[static_cast<uint8_t>(c) >> 4]);
+    hex.push_back("0123456789abcdef"[c & 15]);
+  }
+  return hex;
+}
+
 // Calls both functions with damaged notes and values: nothing but crashes can be wrong, and what
 // they make of it must be the same twice.
 inline void feed_damaged_notes(const NotedPolicy& policy, const std::vector<std::string>& values,
