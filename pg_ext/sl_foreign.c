@@ -35,6 +35,7 @@ typedef struct ForeignKey
 	AttrNumber	parent_columns[INDEX_MAX_KEYS];
 	Oid			operators[INDEX_MAX_KEYS];	/* parent's column = child's column */
 	bool		match_full;
+	char		on_delete;				/* FKCONSTR_ACTION_... */
 } ForeignKey;
 
 /* Keys of one table as parameters of a statement: an array a key column. */
@@ -65,6 +66,7 @@ read_foreign_key(HeapTuple tuple, ForeignKey *key)
 	key->child = constraint->conrelid;
 	key->parent = constraint->confrelid;
 	key->match_full = constraint->confmatchtype == FKCONSTR_MATCH_FULL;
+	key->on_delete = constraint->confdeltype;
 	sl_deconstruct_fk(tuple, &key->count, key->child_columns, key->parent_columns,
 					  key->operators);
 }
@@ -138,6 +140,31 @@ note_referred(SlReference *reference, const SlTable *table, const ForeignKey *ke
 	reference->columns = columns;
 }
 
+/* What the core can act upon; false for a key that refers to anything but a primary key. */
+static bool
+describe_foreign_key(const ForeignKey *key, SlForeignKey *out)
+{
+	const SlTable *child = sl_table_by_relid(key->child);
+	const SlTable *parent = sl_table_by_relid(key->parent);
+	uint32	   *columns;
+
+	if (child == NULL || parent == NULL || key->count != parent->key_count)
+		return false;
+	columns = palloc(sizeof(uint32) * key->count);
+	for (int part = 0; part < parent->key_count; part++)
+	{
+		int			at = 0;
+
+		while (at < key->count && key->parent_columns[at] != parent->key_attnums[part])
+			at++;
+		if (at == key->count || child->column_of[key->child_columns[at] - 1] < 0)
+			return false;
+		columns[part] = child->column_of[key->child_columns[at] - 1];
+	}
+	*out = (SlForeignKey) {child->number, parent->number, key->on_delete, columns, key->count};
+	return true;
+}
+
 void
 sl_leaf_references(void *argument)
 {
@@ -148,6 +175,7 @@ sl_leaf_references(void *argument)
 	ListCell   *cell;
 	HeapTuple	tuple;
 	SlReference *list;
+	SlForeignKey *described;
 
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
@@ -163,7 +191,8 @@ sl_leaf_references(void *argument)
 	table_close(constraints, AccessShareLock);
 
 	list = palloc0(sizeof(SlReference) * (2 * list_length(keys) + 1));
-	out->count = 0;
+	described = palloc(sizeof(SlForeignKey) * (list_length(keys) + 1));
+	out->count = out->key_count = 0;
 	foreach(cell, keys)
 	{
 		ForeignKey *key = lfirst(cell);
@@ -174,8 +203,11 @@ sl_leaf_references(void *argument)
 		table = sl_table_by_relid(key->parent);
 		if (table != NULL)
 			note_referred(reference_of(list, &out->count, table->number), table, key);
+		if (describe_foreign_key(key, &described[out->key_count]))
+			out->key_count++;
 	}
 	out->list = list;
+	out->keys = described;
 }
 
 /* ---- statements ------------------------------------------------------------------------------ */
