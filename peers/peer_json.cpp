@@ -1,7 +1,7 @@
 // See peer_json.h.
 #include "peers/peer_json.h"
 
-#include <nlohmann/json.hpp>
+#include "syncline/json.h"
 
 namespace syncline {
 namespace {
@@ -21,14 +21,14 @@ const char* compression_name(Compression compression) {
 }  // namespace
 
 std::string export_options_to_json(const ExportOptions& options, const std::string& resume_hex) {
-  nlohmann::json json = {{"max_bytes", options.body_bytes_max},
+  SortedJson json = {{"max_bytes", options.body_bytes_max},
                          {"compress", compression_name(options.compression)}};
   if (!resume_hex.empty()) json["resume"] = resume_hex;
   return json.dump();
 }
 
 Status report_from_json(std::string_view text, ApplyReport* out) {
-  nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  SortedJson json = SortedJson::parse(text, nullptr, false);
   Status malformed(StatusCode::peer_failed, "the peer's sync_apply returned a malformed report");
   if (!json.is_object()) return malformed;
   auto count = [&](const char* name, uint64_t* value) {

@@ -3,7 +3,6 @@
 // Runs in the background worker, outside of any transaction. Waiting for the peer goes through a
 // leaf, so it can be interrupted.
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "peers/peer_json.h"
@@ -11,6 +10,7 @@
 #include "peers/sqlstate.h"
 #include "pg_ext/pg_site.h"
 #include "pg_ext/sl_session.h"
+#include "syncline/json.h"
 #include "syncline/session.h"
 
 namespace syncline::pg {
@@ -137,9 +137,9 @@ void slb_session(SlSession* session, SlStatus* status) {
 
 SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes error) {
   try {
-    nlohmann::ordered_json out = {{"peer", std::string(view(name))}};
+    OrderedJson out = {{"peer", std::string(view(name))}};
     if (report.data != nullptr) {
-      out.update(nlohmann::ordered_json::parse(view(report), nullptr, false));
+      out.update(OrderedJson::parse(view(report), nullptr, false));
     } else if (sqlstate.data == nullptr) {
       out["skipped"] = std::string(view(error));
     } else {
@@ -147,7 +147,7 @@ SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes 
       const StatusCode code = code_of_sqlstate(view(sqlstate));
       out["code"] = std::string(status_code_name(code));
     }
-    results().report = out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    results().report = out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
     return bytes(results().report);
   } catch (...) {
     return bytes("{}");

@@ -4,17 +4,16 @@
 #include <algorithm>
 #include <cctype>
 
-#include <nlohmann/json.hpp>
-
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/schema_check.h"
 #include "syncline/fold.h"
+#include "syncline/json.h"
 
 namespace syncline {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 std::string near(std::string_view name, const std::vector<std::string>& names) {
   const std::string nearest = nearest_name(name, names);

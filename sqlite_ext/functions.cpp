@@ -3,8 +3,6 @@
 
 #include <new>
 
-#include <nlohmann/json.hpp>
-
 #include "peers/postgres_url.h"
 #include "sqlite_ext/enable.h"
 #include "sqlite_ext/identity.h"
@@ -12,6 +10,7 @@
 #include "sqlite_ext/peer_store.h"
 #include "sqlite_ext/sqlite_endpoint.h"
 #include "sqlite_ext/table_function.h"
+#include "syncline/json.h"
 #include "syncline/version_vector.h"
 
 namespace syncline {
@@ -38,7 +37,7 @@ void Call::give(std::string_view text) const {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -117,15 +117,23 @@ Status Operation::begin_apply(const char* what) {
   if (switches_.has_value()) return {};
   SYNCLINE_TRY(refuse_beside_running_statement(db_, what));
   switches_.emplace(db_);
-  return {};
+  return write_.renew();
 }
 
 Status Operation::commit() {
   if (!changes_.appeared.empty()) SYNCLINE_TRY(fold());
   port_.reset();
   SYNCLINE_TRY(note_schema_version(db_, &registry_));
+  SYNCLINE_TRY(write_.commit());
   switches_.reset();
-  return write_.commit();
+  return {};
+}
+
+// The switches come last: turning them spoils the prepared ROLLBACK.
+Operation::~Operation() {
+  port_.reset();
+  write_.roll_back();
+  switches_.reset();
 }
 
 SqlitePort& Operation::port() {

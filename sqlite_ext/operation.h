@@ -22,6 +22,7 @@ namespace syncline {
 
 class Operation {
  public:
+  ~Operation();
   // Creates the companions if there are none. Errors: refused, busy (see WriteTransaction).
   Status begin_write(sqlite3* db, const char* what);
   // One snapshot, nothing written. Errors: refused on a database without companions.

@@ -5,8 +5,6 @@
 #include <chrono>
 #include <filesystem>
 
-#include <nlohmann/json.hpp>
-
 #include "peers/postgres_peer.h"
 #include "peers/postgres_url.h"
 #include "sqlite_ext/file_peer.h"
@@ -15,12 +13,13 @@
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
 #include "sqlite_ext/sqlite_endpoint.h"
+#include "syncline/json.h"
 
 namespace syncline {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 bool interrupted(sqlite3* db) {
   return execute(db, "SELECT 1").code() == StatusCode::cancelled;

@@ -15,6 +15,14 @@ int running_statements(sqlite3* db, bool writing_only) {
   return count;
 }
 
+// Runs a statement that was prepared in advance; if that fails, `sql` anew. Takes no memory of
+// ours: destructors end here.
+void run_prepared(sqlite3* db, Statement* statement, const char* sql) {
+  const int rc = sqlite3_step(statement->raw());
+  *statement = Statement();
+  if (rc != SQLITE_DONE) sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
+}
+
 }  // namespace
 
 Status refuse_inside_writing_statement(sqlite3* db, const char* what) {
@@ -41,6 +49,10 @@ Status WriteTransaction::begin(sqlite3* db, const char* what) {
   SYNCLINE_TRY(refuse_inside_writing_statement(db, what));
   savepoint_ = sqlite3_get_autocommit(db) == 0;
   last_rowid_ = sqlite3_last_insert_rowid(db);
+  db_ = db;
+  Status prepared = renew();
+  db_ = nullptr;
+  SYNCLINE_TRY(std::move(prepared));
   Status begun = execute(db, savepoint_ ? "SAVEPOINT sync_call" : "BEGIN IMMEDIATE");
   if (begun.ok()) {
     db_ = db;
@@ -54,22 +66,30 @@ Status WriteTransaction::begin(sqlite3* db, const char* what) {
 Status WriteTransaction::commit() {
   if (db_ == nullptr) return {StatusCode::internal, "commit without a transaction"};
   SYNCLINE_TRY(execute(db_, savepoint_ ? "RELEASE sync_call" : "COMMIT"));
+  undo_ = Statement();
+  release_ = Statement();
   sqlite3_set_last_insert_rowid(db_, last_rowid_);
   db_ = nullptr;
   return {};
 }
 
+Status WriteTransaction::renew() {
+  SYNCLINE_TRY(undo_.prepare(db_, savepoint_ ? "ROLLBACK TO sync_call" : "ROLLBACK"));
+  return savepoint_ ? release_.prepare(db_, "RELEASE sync_call") : Status();
+}
+
 void WriteTransaction::roll_back() {
   if (db_ == nullptr) return;
   // A full disk or an I/O error may have rolled back already; then these fail, rightly.
-  const char* sql = savepoint_ ? "ROLLBACK TO sync_call; RELEASE sync_call" : "ROLLBACK";
-  sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
+  run_prepared(db_, &undo_, savepoint_ ? "ROLLBACK TO sync_call" : "ROLLBACK");
+  if (savepoint_) run_prepared(db_, &release_, "RELEASE sync_call");
   sqlite3_set_last_insert_rowid(db_, last_rowid_);
   db_ = nullptr;
 }
 
 Status ReadTransaction::begin(sqlite3* db) {
   if (sqlite3_get_autocommit(db) == 0) return {};
+  SYNCLINE_TRY(commit_.prepare(db, "COMMIT"));
   SYNCLINE_TRY(execute(db, "BEGIN"));
   db_ = db;
   return {};
@@ -77,7 +97,7 @@ Status ReadTransaction::begin(sqlite3* db) {
 
 void ReadTransaction::end() {
   if (db_ == nullptr) return;
-  sqlite3_exec(db_, "COMMIT", nullptr, nullptr, nullptr);
+  run_prepared(db_, &commit_, "COMMIT");
   db_ = nullptr;
 }
 
@@ -114,8 +134,11 @@ Status LargeCache::enlarge(sqlite3* db) {
 
 LargeCache::~LargeCache() {
   if (db_ == nullptr) return;
-  const std::string sql = "PRAGMA main.cache_size=" + std::to_string(before_);
-  sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  char sql[64];
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA main.cache_size=%lld", before_);
+  int rc = SQLITE_NOMEM;
+  for (int i = 0; i < 2 && rc == SQLITE_NOMEM; ++i)
+    rc = sqlite3_exec(db_, sql, nullptr, nullptr, nullptr);
 }
 
 bool enforces_foreign_keys(sqlite3* db) {

@@ -26,10 +26,15 @@ class WriteTransaction {
   Status begin(sqlite3* db, const char* what);
   Status commit();
   void roll_back();
+  // To be called when settings of the connection have changed, which spoils what `begin` prepared.
+  Status renew();
 
  private:
   sqlite3* db_ = nullptr;
   bool savepoint_ = false;
+  // Prepared in advance: without memory for it, a transaction could not be ended, and would swallow
+  // what the application writes next.
+  Statement undo_, release_;
   int64_t last_rowid_ = 0;  // the application's last_insert_rowid() stays as it was
 };
 
@@ -46,6 +51,7 @@ class ReadTransaction {
 
  private:
   sqlite3* db_ = nullptr;
+  Statement commit_;  // in advance, as above
 };
 
 // Triggers and foreign key enforcement off while it lives; whatever happens, both are restored.

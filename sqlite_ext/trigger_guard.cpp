@@ -18,12 +18,7 @@ TriggerGuard::~TriggerGuard() {
   if (!created_) return;
   admit_ = Statement();
   // What cannot be dropped guards nothing: the number is 2.
-  std::string sql;
-  for (const TableInfo& table : registry_.tables) {
-    for (const char* event : kEvents)
-      sql += "DROP TRIGGER IF EXISTS temp." + guard_name(table.number, event) + ";";
-  }
-  sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  sqlite3_exec(db_, drop_.c_str(), nullptr, nullptr, nullptr);
   sqlite3_exec(db_, "DROP TABLE IF EXISTS temp.sync_guard", nullptr, nullptr, nullptr);
 }
 
@@ -33,6 +28,11 @@ bool TriggerGuard::fires(const TableInfo& table) const {
 }
 
 Status TriggerGuard::create() {
+  drop_.clear();
+  for (const TableInfo& table : registry_.tables) {
+    for (const char* event : kEvents)
+      drop_ += "DROP TRIGGER IF EXISTS temp." + guard_name(table.number, event) + ";";
+  }
   created_ = true;
   SYNCLINE_TRY(execute(db_,
                        "CREATE TEMP TABLE IF NOT EXISTS sync_guard(n INTEGER);"

@@ -33,6 +33,7 @@ class TriggerGuard {
   sqlite3* db_;
   const Registry& registry_;
   bool created_ = false;
+  std::string drop_;  // SQL that takes everything away; made in advance
   uint32_t table_ = 0;
   uint64_t log_head_ = 0;
   Statement admit_;

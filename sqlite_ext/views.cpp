@@ -1,17 +1,16 @@
 // See views.h. Before the first sync_enable all of them are empty.
 #include "sqlite_ext/views.h"
 
-#include <nlohmann/json.hpp>
-
 #include "peers/postgres_url.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
+#include "syncline/json.h"
 
 namespace syncline {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 Status has_companions(sqlite3* db, bool* yes) {
   int64_t there = 0;

@@ -6,14 +6,13 @@
 #include <cstdio>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "syncline/json.h"
 #include "syncline/table.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 // Lines to compare pairwise in one go; beyond, they count as replaced.
 constexpr size_t kPairsMax = 1'000'000;

@@ -8,9 +8,9 @@
 namespace syncline {
 
 Status JsonOptions::parse(std::string_view json) {
-  object_ = nlohmann::json::object();
+  object_ = SortedJson::object();
   if (json.empty()) return {};
-  nlohmann::json parsed = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  SortedJson parsed = SortedJson::parse(json, nullptr, /*allow_exceptions=*/false);
   if (parsed.is_null()) return {};
   if (!parsed.is_object()) {
     return Status(StatusCode::invalid_argument,

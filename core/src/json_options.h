@@ -6,12 +6,12 @@
 //   SYNCLINE_TRY(in.finish());   // refuses keys nobody asked for
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "syncline/exporter.h"
+#include "syncline/json.h"
 #include "syncline/status.h"
 
 namespace syncline {
@@ -35,7 +35,7 @@ class JsonOptions {
  private:
   Status wrong(const char* key, const std::string& expected) const;
   std::string function_;
-  nlohmann::json object_;
+  SortedJson object_;
   std::vector<std::string> known_;
 };
 

@@ -1,14 +1,13 @@
 // See origin.h.
 #include "syncline/origin.h"
 
-#include <nlohmann/json.hpp>
-
+#include "syncline/json.h"
 #include "syncline/limits.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::json;
+using Json = SortedJson;
 
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

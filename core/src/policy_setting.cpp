@@ -5,9 +5,9 @@
 //          of a table also "grain", "on_delete"; "severity" may be an object by kind of conflict
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "syncline/expression.h"
+#include "syncline/json.h"
 #include "syncline/limits.h"
 #include "syncline/policy.h"
 #include "syncline/table.h"
@@ -15,7 +15,7 @@
 namespace syncline {
 namespace {
 
-using Json = nlohmann::json;
+using Json = SortedJson;
 
 struct Known {
   const char* name;

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "json_options.h"
+#include "syncline/json.h"
 #include "token.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 class Session {
  public:
@@ -181,7 +181,7 @@ Status bad_hello(const std::string& what) {
                 "install the same release of syncline on both sides");
 }
 
-Status read_schema(const nlohmann::json& in, TableSchema* out) {
+Status read_schema(const SortedJson& in, TableSchema* out) {
   out->name = in.at("name").get<std::string>();
   for (const auto& column : in.at("columns")) {
     out->columns.push_back({column.at("name").get<std::string>(),
@@ -218,7 +218,7 @@ std::string hello_to_json(const Hello& hello) {
 
 Status hello_from_json(std::string_view json, Hello* out) {
   *out = Hello();
-  const nlohmann::json in = nlohmann::json::parse(json, nullptr, false);
+  const SortedJson in = SortedJson::parse(json, nullptr, false);
   if (!in.is_object()) return bad_hello("it is not a JSON object");
   try {
     out->protocol = in.at("protocol").get<int>();
@@ -236,7 +236,7 @@ Status hello_from_json(std::string_view json, Hello* out) {
     for (const auto& item : in.at("unfinished").items()) {
       out->unfinished.emplace_back(item.key(), item.value().get<std::string>());
     }
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const SortedJson::exception& error) {
     return bad_hello(error.what());
   }
   return {};

@@ -1,0 +1,49 @@
+// See syncline/json.h.
+#include "syncline/json.h"
+
+#include <atomic>
+#include <functional>
+
+namespace syncline {
+
+namespace {
+
+constexpr size_t kReserveBytes = 256 << 10;
+alignas(std::max_align_t) char reserve[kReserveBytes];
+size_t reserve_used = 0, reserve_parts = 0;
+std::atomic_flag reserve_busy = ATOMIC_FLAG_INIT;
+
+class Lock {
+ public:
+  Lock() {
+    while (reserve_busy.test_and_set(std::memory_order_acquire)) {
+    }
+  }
+  ~Lock() { reserve_busy.clear(std::memory_order_release); }
+};
+
+}  // namespace
+
+void* allocate_json(size_t bytes) {
+  if (void* memory = ::operator new(bytes, std::nothrow)) return memory;
+  const Lock lock;
+  const size_t rounded = (bytes + 15) / 16 * 16;
+  if (rounded > kReserveBytes - reserve_used) throw std::bad_alloc();
+  void* memory = reserve + reserve_used;
+  reserve_used += rounded;
+  ++reserve_parts;
+  return memory;
+}
+
+void release_json(void* memory) noexcept {
+  const char* at = static_cast<const char*>(memory);
+  if (std::less<const char*>()(at, reserve) ||
+      !std::less<const char*>()(at, reserve + kReserveBytes)) {
+    ::operator delete(memory);
+    return;
+  }
+  const Lock lock;
+  if (--reserve_parts == 0) reserve_used = 0;
+}
+
+}  // namespace syncline

@@ -1,0 +1,76 @@
+// See scarce_memory.hpp.
+#include "support/scarce_memory.hpp"
+
+#include <sqlite3.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace syncline::test::scarce_memory {
+
+namespace {
+
+bool armed = false, lasts = false, hit = false;
+uint64_t fails_at = 0, counted = 0;
+
+bool fails() {
+  if (!armed) return false;
+  ++counted;
+  const bool now = lasts ? counted >= fails_at : counted == fails_at;
+  hit = hit || now;
+  return now;
+}
+
+sqlite3_mem_methods usual;
+
+void* allocate(int size) {
+  return fails() ? nullptr : usual.xMalloc(size);
+}
+void* resize(void* memory, int size) {
+  return fails() ? nullptr : usual.xRealloc(memory, size);
+}
+
+}  // namespace
+
+void install() {
+  sqlite3_config(SQLITE_CONFIG_GETMALLOC, &usual);
+  sqlite3_mem_methods methods = usual;
+  methods.xMalloc = allocate;
+  methods.xRealloc = resize;
+  sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
+  sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+  sqlite3_config(SQLITE_CONFIG_PAGECACHE, nullptr, 0, 0);
+}
+
+void arm(uint64_t at, bool lasting) {
+  fails_at = at;
+  lasts = lasting;
+  counted = 0;
+  hit = false;
+  armed = true;
+}
+void disarm() {
+  armed = false;
+}
+uint64_t allocations() {
+  return counted;
+}
+bool struck() {
+  return hit;
+}
+
+}  // namespace syncline::test::scarce_memory
+
+// The other forms of new call this one.
+void* operator new(size_t size) {
+  if (syncline::test::scarce_memory::fails()) throw std::bad_alloc();
+  void* memory = std::malloc(size == 0 ? 1 : size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
