@@ -4,6 +4,7 @@
 // Each touched row gets the next seq, whatever the number of its entries, and the next position.
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "syncline/conflicts.h"
 #include "syncline/fold.h"
 #include "syncline/limits.h"
+#include "syncline/origin.h"
 
 namespace syncline::pg {
 
@@ -23,11 +25,16 @@ constexpr int32_t kDelete = 2;
 
 // A row that the log names, with its entries in the order they were written.
 struct TouchedRow {
+  struct Entry {
+    int64_t mask;
+    int64_t origin;  // 0: nobody said
+  };
   std::string_view key;
   std::string_view image;  // of the last delete; data null: none
   int64_t inserts = 0, deletes = 0;
-  std::vector<int64_t> masks;
-  Hlc hlc = 0;  // the latest clock
+  std::vector<Entry> entries;
+  std::vector<std::string_view> seen;  // by updates, in columns whose policies want to know
+  Hlc hlc = 0;                         // the latest clock
 };
 
 class Fold {
@@ -37,12 +44,13 @@ class Fold {
  private:
   Status read_entries(SlLog* log);
   Status flush();
-  Status find_existing(size_t count);
+  Status find_existing(const TableInfo& table, size_t count);
   Status fold_one(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                   SlStateRow* after);
   Status load_before(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                      RowState* row);
-  Status decode_image(std::string_view image, ColumnNumber column_count);
+  Status decode_image(std::string_view image, std::vector<Value>* out);
+  Status gather(const TableInfo& table, size_t i, bool exists, FoldInput* input);
   Status settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
                           bool exists);
   Status save_growth(int64_t first_position);
@@ -59,7 +67,14 @@ class Fold {
   std::vector<TouchedRow> rows_;
   size_t row_count_ = 0;  // rows_ keeps the memory of its elements
 
-  std::vector<Value> image_;
+  struct Said {
+    std::string_view text;
+    bool decides = false;
+  };
+  std::map<int64_t, Said> origins_;
+  bool noted_ = false;           // the table at hand has columns whose policies need notes
+  std::vector<Value> base_;      // then: the rows of the batch, one value a column
+  std::vector<Value> image_, before_image_;
   std::deque<std::string> cells_;
   std::vector<SlBytes> keys_;
   std::vector<SlStateRow> before_, after_;
@@ -87,6 +102,10 @@ Status Fold::run(bool refuse_own, uint64_t* row_count) {
     SYNCLINE_TRY(load_site(&site_));
     SYNCLINE_TRY(load_tables(site_.settings, &tables_));
     const int64_t first_position = counters_.position;
+    for (uint32_t i = 0; i < log.origin_count; ++i) {
+      const std::string_view text = view(log.origins[i].text);
+      origins_[log.origins[i].number] = {text, origin_from_text(text).decides()};
+    }
     exists_ = std::make_unique<bool[]>(limits::rows_per_batch);
     SYNCLINE_TRY(read_entries(&log));
     SYNCLINE_TRY(flush());
@@ -113,15 +132,22 @@ Status Fold::read_entries(SlLog* log) {
         row.key = arena_.copy(view(entry.key));
         row.image = {};
         row.inserts = row.deletes = 0;
-        row.masks.clear();
+        row.entries.clear();
+        row.seen.clear();
         row.hlc = 0;
       }
       TouchedRow& row = rows_[row_count_ - 1];
-      row.masks.push_back(entry.mask);
+      row.entries.push_back({entry.mask, entry.origin});
       row.inserts += entry.op == kInsert;
       row.deletes += entry.op == kDelete;
       row.hlc = std::max(row.hlc, static_cast<Hlc>(entry.clock));
-      if (entry.image.data != nullptr) row.image = arena_.copy(view(entry.image));
+      if (entry.image.data == nullptr) continue;
+      const std::string_view image = arena_.copy(view(entry.image));
+      if (entry.op == kDelete) {
+        row.image = image;
+      } else {
+        row.seen.push_back(image);
+      }
     }
   }
 }
@@ -144,7 +170,10 @@ Status Fold::flush() {
                    empty_table_ == table_};
   SYNCLINE_TRY(guard(sl_leaf_state_read, &read));
   if (read.known_empty) empty_table_ = table_;
-  SYNCLINE_TRY(find_existing(count));
+  noted_ = std::any_of(table->columns.begin(), table->columns.end(), [](const ColumnInfo& column) {
+    return column.policy && column.policy->needs_notes();
+  });
+  SYNCLINE_TRY(find_existing(*table, count));
   size_t written = 0;
   for (size_t i = 0; i < count; ++i) {
     SYNCLINE_TRY(fold_one(*table, i, before_[i], exists_[i], &after_[written]));
@@ -160,12 +189,13 @@ Status Fold::flush() {
 // Which rows there are. Entries of one kind say so themselves; where inserts meet deletes, their
 // order may be wrong (a trigger that undoes a change is logged first), and the base table has the
 // word.
-Status Fold::find_existing(size_t count) {
+Status Fold::find_existing(const TableInfo& table, size_t count) {
   std::vector<size_t> mixed;
   std::vector<SlBytes> keys;
   for (size_t i = 0; i < count; ++i) {
     exists_[i] = rows_[i].deletes == 0;
-    if (rows_[i].inserts == 0 || rows_[i].deletes == 0) continue;
+    const bool looked_at = noted_ && rows_[i].deletes == 0;
+    if (!looked_at && (rows_[i].inserts == 0 || rows_[i].deletes == 0)) continue;
     mixed.push_back(i);
     keys.push_back(keys_[i]);
   }
@@ -176,6 +206,15 @@ Status Fold::find_existing(size_t count) {
   probe.count = static_cast<uint32_t>(mixed.size());
   probe.keys = keys.data();
   probe.exists = found.get();
+  std::vector<SlValue*> base(noted_ ? mixed.size() : 0);
+  if (noted_) {
+    base_.assign(count * table.column_count(), Value());
+    for (size_t m = 0; m < mixed.size(); ++m) {
+      base[m] = reinterpret_cast<SlValue*>(base_.data() + mixed[m] * table.column_count());
+    }
+    probe.values = base.data();
+    probe.column_count = table.column_count();
+  }
   SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
   for (size_t m = 0; m < mixed.size(); ++m) exists_[mixed[m]] = found[m];
   return {};
@@ -195,8 +234,8 @@ Status Fold::load_before(const TableInfo& table, size_t i, const SlStateRow& bef
   return {};
 }
 
-Status Fold::decode_image(std::string_view image, ColumnNumber column_count) {
-  image_.assign(column_count, Value());
+// Brings what an image has of columns that *out has nothing of yet.
+Status Fold::decode_image(std::string_view image, std::vector<Value>* out) {
   ByteReader in(image);
   while (!in.at_end()) {
     uint64_t column = 0;
@@ -204,9 +243,28 @@ Status Fold::decode_image(std::string_view image, ColumnNumber column_count) {
     if (!in.varint(&column)) return Status(StatusCode::internal, "damaged image in syncline.log");
     std::string_view rest = in.rest();
     SYNCLINE_TRY(read_value(&rest, &value));
-    if (column < column_count) image_[column] = value;
+    if (column < out->size() && (*out)[column].is(ValueKind::absent)) (*out)[column] = value;
     in = ByteReader(rest);
   }
+  return {};
+}
+
+// What fold_row needs beside the events: the last image, and what policies want to know.
+Status Fold::gather(const TableInfo& table, size_t i, bool exists, FoldInput* input) {
+  const ColumnNumber columns = table.column_count();
+  if (!exists) {
+    image_.assign(columns, Value());
+    SYNCLINE_TRY(decode_image(rows_[i].image, &image_));
+    input->image = image_;
+  } else if (noted_) {
+    input->image = std::span<const Value>(base_).subspan(i * columns, columns);
+  }
+  if (!noted_) return {};
+  before_image_.assign(columns, Value());
+  for (const std::string_view seen : rows_[i].seen) {
+    SYNCLINE_TRY(decode_image(seen, &before_image_));
+  }
+  input->before = before_image_;
   return {};
 }
 
@@ -224,14 +282,13 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
   input.exists = exists;
   const uint64_t seq = static_cast<uint64_t>(counters_.next_seq++);
   events_.clear();
-  for (const int64_t mask : touched.masks) {
-    events_.push_back({seq, touched.hlc, mask, table.column_count(), {}, false});
+  for (const TouchedRow::Entry& entry : touched.entries) {
+    const Said said = entry.origin == 0 ? Said() : origins_[entry.origin];
+    events_.push_back({seq, touched.hlc, entry.mask, table.column_count(), said.text,
+                       said.decides});
   }
   input.events = events_;
-  if (!exists) {
-    SYNCLINE_TRY(decode_image(touched.image, table.column_count()));
-    input.image = image_;
-  }
+  SYNCLINE_TRY(gather(table, i, exists, &input));
   const bool conflicted = may_conflict(row) || row.held || row.kept || row.adjusted;
   fold_row(input, table, site_.sites, &arena_, &row);
   if (conflicted || may_conflict(row)) {
@@ -273,8 +330,16 @@ Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, cons
   open.table = table.number;
   open.key = bytes(key);
   SYNCLINE_TRY(guard(sl_leaf_open_conflicts, &open));
-  std::vector<std::string> open_ids;
-  for (uint32_t i = 0; i < open.count; ++i) open_ids.emplace_back(view(open.ids[i]));
+  std::vector<Conflict> gone(open.count);
+  for (uint32_t i = 0; i < open.count; ++i) {
+    gone[i].id = view(open.ids[i]);
+    if (open.columns[i].data != nullptr) {
+      gone[i].column = find_column(table.columns, view(open.columns[i]));
+    }
+  }
+  const auto still_open = [&](std::string_view id) {
+    std::erase_if(gone, [&](const Conflict& conflict) { return conflict.id == id; });
+  };
 
   std::vector<ConflictRecord> records;
   ConflictRecord record;
@@ -282,19 +347,17 @@ Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, cons
   record.key = key;
   record.pk_json = key_to_json(table, key_values);
   for (const Conflict& conflict : conflicts) {
-    std::erase(open_ids, conflict.id);  // recorded again: its kind or values may be others now
+    still_open(conflict.id);  // recorded again: its kind or values may be others now
     record.conflict = conflict;
     record.opened = true;
     record.winner_is_local = conflict.winner.site == site_.self;
     records.push_back(record);
   }
-  if (row.held || row.kept || row.adjusted) {
-    std::erase(open_ids, held_conflict_id(table, key_values));
-  }
+  if (row.held || row.kept || row.adjusted) still_open(held_conflict_id(table, key_values));
   record.opened = false;
-  record.conflict = {};
-  for (const std::string& id : open_ids) {
-    record.conflict.id = id;
+  for (const Conflict& conflict : gone) {
+    record.conflict = conflict;
+    record.end = conflict_end(conflict, row, site_.sites);
     records.push_back(record);
   }
   return record_conflicts(records, site_.sites);

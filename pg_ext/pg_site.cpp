@@ -8,6 +8,7 @@
 #include <string>
 
 #include "syncline/conflicts.h"
+#include "syncline/decision.h"
 
 namespace syncline::pg {
 
@@ -24,6 +25,8 @@ OnDelete on_delete(std::string_view name) {
   if (name == "last_writer") return OnDelete::last_writer;
   return OnDelete::update_wins;
 }
+
+}  // namespace
 
 TableInfo table_info(const SlTableDef& def) {
   TableInfo table;
@@ -48,6 +51,8 @@ TableInfo table_info(const SlTableDef& def) {
   for (const auto& [position, number] : key) table.key.push_back(number);
   return table;
 }
+
+namespace {
 
 // Kahn's algorithm; of those that may come next, and of a cycle, the first name comes first. The
 // SQLite host ranks in the same way.
@@ -114,15 +119,18 @@ Status load_site(SiteState* out) {
     out->contexts[static_cast<ContextId>(site.contexts[i].id)] = vector;
   }
   for (uint32_t i = 0; i < site.setting_count; ++i) {
-    const SlSettingRow& row = site.settings[i];
-    Setting setting;
-    setting.key = view(row.key);
-    setting.value = view(row.value);
-    setting.hlc = static_cast<Hlc>(row.hlc);
-    std::copy(std::begin(row.site), std::end(row.site), setting.site.bytes.begin());
-    out->settings.merge(setting);
+    out->settings.merge(setting_of(site.settings[i]));
   }
   return {};
+}
+
+Setting setting_of(const SlSettingRow& row) {
+  Setting setting;
+  setting.key = view(row.key);
+  setting.value = view(row.value);
+  setting.hlc = static_cast<Hlc>(row.hlc);
+  std::copy(std::begin(row.site), std::end(row.site), setting.site.bytes.begin());
+  return setting;
 }
 
 Status save_settings(std::span<const Setting> settings) {
@@ -169,13 +177,18 @@ Hlc next_hlc(int64_t now_ms) {
 
 Status record_conflicts(std::span<const ConflictRecord> records, const SiteTable& sites) {
   std::vector<SlConflict> rows;
-  std::vector<std::array<std::string, 2>> site_names;
-  site_names.reserve(records.size());
+  std::vector<std::array<std::string, 3>> texts;  // the two sites; what undoing it says
+  texts.reserve(records.size());
   for (const ConflictRecord& record : records) {
     const Conflict& conflict = record.conflict;
-    const auto& names = site_names.emplace_back(
-        std::array{conflict.winner.seq > 0 ? to_hex(sites.id(conflict.winner.site)) : std::string(),
-                   conflict.loser.seq > 0 ? to_hex(sites.id(conflict.loser.site)) : std::string()});
+    const bool held = holds_row(conflict_kind_name(conflict.kind));
+    Origin origin;
+    if (record.opened && !held) origin.reopened = reopened_of(conflict, *record.table, sites);
+    const auto site_of = [&](const Version& v) {
+      return v.seq > 0 ? to_hex(sites.id(v.site)) : std::string();
+    };
+    const auto& names = texts.emplace_back(std::array{
+        site_of(conflict.winner), site_of(conflict.loser), origin_to_text(origin)});
     SlConflict row = {};
     row.opened = record.opened;
     row.winner_is_local = record.winner_is_local;
@@ -194,7 +207,20 @@ Status record_conflicts(std::span<const ConflictRecord> records, const SiteTable
     row.loser_site = bytes(names[1]);
     row.winner_ms = static_cast<int64_t>(hlc_to_ms(conflict.winner.hlc));
     row.loser_ms = static_cast<int64_t>(hlc_to_ms(conflict.loser.hlc));
-    if (!record.reason.empty()) row.note = bytes(record.reason);
+    row.shown_json = bytes(conflict.shown_json);
+    row.base_json = bytes(conflict.base_json);
+    row.policy = bytes(conflict.policy);
+    row.severity = bytes(conflict.severity);
+    row.confidence = conflict.confidence;
+    row.winner_actor = bytes(conflict.winner_actor);
+    row.loser_actor = bytes(conflict.loser_actor);
+    row.reopens = bytes(names[2]);
+    const std::string& note = record.opened ? record.reason : record.end.note;
+    if (!note.empty()) row.note = bytes(note);
+    row.how = bytes(record.end.how);
+    row.by = bytes(record.end.by);
+    row.choice = bytes(record.end.choice);
+    row.settled_ms = static_cast<int64_t>(record.end.at_ms);
     rows.push_back(row);
   }
   if (rows.empty()) return {};

@@ -31,6 +31,8 @@ Status guard(void (*leaf)(void*), void* argument);
 // Copies a status into fixed space; allocates nothing.
 void fill(const Status& status, SlStatus* out) noexcept;
 
+// A table of the registry, without rank and policies.
+TableInfo table_info(const SlTableDef& def);
 // The core's view of a state row, which it points into.
 PackedRow packed_row(const SlStateRow& row);
 
@@ -49,6 +51,7 @@ Hlc next_hlc(int64_t now_ms);
 // Cost: linear in the log, memory bounded by work_mem and one batch.
 Status fold_log(bool refuse_own, uint64_t* row_count);
 
+Setting setting_of(const SlSettingRow& row);
 // Stores settings in place of what their keys had.
 Status save_settings(std::span<const Setting> settings);
 

@@ -16,6 +16,8 @@
  *   sl_guard.c          setjmp boundary, parked errors, SlStatus -> ereport with SQLSTATE
  *   sl_init.c           _PG_init, settings, transaction and relcache callbacks
  *   sl_value.c          Datum <-> SlValue by column type; logical type names
+ *   sl_origin.c         who writes, as the session says it
+ *   sl_event.c          what happened to conflicts; NOTIFY
  *   sl_registry.c       tables and columns of the registry, cached by number and by oid
  *   sl_log.c, .h        writing the log, in bulk
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
@@ -330,7 +332,20 @@ typedef struct SlConflict
 	SlBytes loser_site;
 	int64_t winner_ms;			/* Unix epoch; 0: unknown */
 	int64_t loser_ms;
+	SlBytes shown_json;			/* of these, empty: none */
+	SlBytes base_json;
+	SlBytes policy;
+	SlBytes severity;
+	double confidence;
+	SlBytes winner_actor;
+	SlBytes loser_actor;
+	SlBytes reopens;
 	SlBytes note;				/* data null: none */
+	/* how it was settled; empty: unknown */
+	SlBytes how;
+	SlBytes by;
+	SlBytes choice;
+	int64_t settled_ms;
 } SlConflict;
 
 typedef struct SlConflicts
@@ -340,12 +355,13 @@ typedef struct SlConflicts
 } SlConflicts;
 void sl_leaf_record_conflicts(void *conflicts);
 
-/* The ids of the open conflicts of one row. */
+/* The open conflicts of one row: ids, and column names (data null: the row). */
 typedef struct SlOpenConflicts
 {
 	uint32_t table;
 	SlBytes key;
 	const SlBytes *ids;			/* out */
+	const SlBytes *columns;		/* out */
 	uint32_t count;
 } SlOpenConflicts;
 void sl_leaf_open_conflicts(void *open);
@@ -360,7 +376,14 @@ typedef struct SlLogEntry
 	int64_t clock;
 	SlBytes key;
 	SlBytes image;				/* data null: none */
+	int64_t origin;				/* a number of SlLog.origins; 0: nobody said */
 } SlLogEntry;
+
+typedef struct SlOrigin
+{
+	int64_t number;
+	SlBytes text;
+} SlOrigin;
 
 /*
  * The log as the active snapshot sees it, consumed and sorted by table, key and time of writing.
@@ -371,6 +394,8 @@ typedef struct SlLog
 {
 	uint64_t entry_count;
 	bool own_entries;			/* some were written by this very transaction */
+	const SlOrigin *origins;	/* consumed with the entries */
+	uint32_t origin_count;
 	void *stream;
 	uint32_t count_max;
 	const SlLogEntry *entries;
@@ -401,6 +426,14 @@ void sl_leaf_probe(void *probe);
 void sl_leaf_new_snapshot(void *unused);
 /* CHECK_FOR_INTERRUPTS. */
 void sl_leaf_check_interrupt(void *unused);
+
+/* ---- pg_policy.cpp: policies and origins ------------------------------------------------------- */
+
+/* What the session says of itself, as an origin: JSON. Lives until the next call. */
+SlBytes slb_origin_text(SlBytes actor, SlBytes context, SlStatus *status);
+/* Sets noted[c] for columns whose policies need to know what an update saw. */
+void slb_noted_columns(const SlTableDef *table, const SlSettingRow *settings, uint32_t count,
+					   bool *noted, SlStatus *status);
 
 /* ---- bridge.cpp, pg_fold.cpp, pg_site.cpp: C++ for C ----------------------------------------- */
 

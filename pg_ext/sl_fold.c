@@ -33,9 +33,9 @@
  */
 enum
 {
-	SORT_KEY = 1, SORT_OP, SORT_MASK, SORT_CLOCK, SORT_IMAGE
+	SORT_KEY = 1, SORT_OP, SORT_MASK, SORT_CLOCK, SORT_IMAGE, SORT_ORIGIN
 };
-#define SORT_COLUMNS SORT_IMAGE
+#define SORT_COLUMNS SORT_ORIGIN
 /* Before and after the key in a sort key. Keys end themselves, so none is a prefix of another. */
 #define TABLE_BYTES_MAX 5
 #define TAIL_BYTES 16
@@ -72,6 +72,7 @@ begin_sort(LogStream *stream)
 	TupleDescInitEntry(stream->desc, SORT_MASK, "mask", INT8OID, -1, 0);
 	TupleDescInitEntry(stream->desc, SORT_CLOCK, "clock", INT8OID, -1, 0);
 	TupleDescInitEntry(stream->desc, SORT_IMAGE, "image", BYTEAOID, -1, 0);
+	TupleDescInitEntry(stream->desc, SORT_ORIGIN, "origin", INT8OID, -1, 0);
 	stream->slot = MakeSingleTupleTableSlot(stream->desc, &TTSOpsVirtual);
 	stream->sort = tuplesort_begin_heap(stream->desc, 1, &column, &operator, &collation,
 										&nulls_first, maintenance_work_mem, NULL, TUPLESORT_NONE);
@@ -121,6 +122,8 @@ sort_entry(LogStream *stream, TupleTableSlot *entry)
 	slot->tts_values[SORT_OP - 1] = from[SL_LOG_OP - 1];
 	slot->tts_values[SORT_MASK - 1] = from[SL_LOG_MASK - 1];
 	slot->tts_values[SORT_CLOCK - 1] = from[SL_LOG_CLOCK - 1];
+	slot->tts_isnull[SORT_ORIGIN - 1] = entry->tts_isnull[SL_LOG_ORIGIN - 1];
+	slot->tts_values[SORT_ORIGIN - 1] = from[SL_LOG_ORIGIN - 1];
 	slot->tts_isnull[SORT_IMAGE - 1] = entry->tts_isnull[SL_LOG_IMAGE - 1];
 	slot->tts_values[SORT_IMAGE - 1] = from[SL_LOG_IMAGE - 1];
 	if (!slot->tts_isnull[SORT_IMAGE - 1])
@@ -156,6 +159,52 @@ consume(SlLog *log, LogStream *stream, Relation relation)
 	ExecDropSingleTupleTableSlot(slot);
 }
 
+static SlBytes
+copy_bytes(const char *data, size_t size)
+{
+	char	   *copy = palloc(size + 1);
+
+	memcpy(copy, data, size);
+	return (SlBytes) {copy, size};
+}
+
+/* Takes the origins, which came with their entries, out of syncline.origin. */
+static void
+consume_origins(SlLog *log)
+{
+	Relation	relation = table_open(sl_internal_relid("origin"), RowExclusiveLock);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+	uint32		capacity = 0;
+	SlOrigin   *origins = NULL;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		text	   *content;
+
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		if (log->origin_count == capacity)
+		{
+			capacity = Max(16, capacity * 2);
+			origins = origins == NULL ? palloc(capacity * sizeof(SlOrigin)) :
+				repalloc(origins, capacity * sizeof(SlOrigin));
+		}
+		content = DatumGetTextPP(slot->tts_values[1]);
+		origins[log->origin_count].number = DatumGetInt64(slot->tts_values[0]);
+		origins[log->origin_count].text = copy_bytes(VARDATA_ANY(content),
+													 VARSIZE_ANY_EXHDR(content));
+		log->origin_count++;
+		simple_heap_delete(relation, &slot->tts_tid);
+	}
+	log->origins = origins;
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(relation, NoLock);
+	/* what this transaction says from now on is written anew */
+	sl_origin_forget();
+}
+
 void
 sl_leaf_log_open(void *argument)
 {
@@ -168,6 +217,8 @@ sl_leaf_log_open(void *argument)
 
 	log->entry_count = 0;
 	log->own_entries = false;
+	log->origins = NULL;
+	log->origin_count = 0;
 	log->stream = stream;
 	stream->context = context;
 	stream->batch = AllocSetContextCreate(context, "syncline log batch", ALLOCSET_DEFAULT_SIZES);
@@ -177,6 +228,7 @@ sl_leaf_log_open(void *argument)
 	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
 	consume(log, stream, relation);
 	table_close(relation, NoLock);
+	consume_origins(log);
 	if (stream->sort != NULL)
 	{
 		tuplesort_performsort(stream->sort);
@@ -184,15 +236,6 @@ sl_leaf_log_open(void *argument)
 		stream->slot = MakeSingleTupleTableSlot(stream->desc, &TTSOpsMinimalTuple);
 	}
 	MemoryContextSwitchTo(old);
-}
-
-static SlBytes
-copy_bytes(const char *data, size_t size)
-{
-	char	   *copy = palloc(size + 1);
-
-	memcpy(copy, data, size);
-	return (SlBytes) {copy, size};
 }
 
 /* Takes table and key out of a sort key. */
@@ -234,6 +277,8 @@ sl_leaf_log_next(void *argument)
 		entry->op = DatumGetInt16(slot->tts_values[SORT_OP - 1]);
 		entry->mask = DatumGetInt64(slot->tts_values[SORT_MASK - 1]);
 		entry->clock = DatumGetInt64(slot->tts_values[SORT_CLOCK - 1]);
+		entry->origin = slot->tts_isnull[SORT_ORIGIN - 1] ? 0 :
+			DatumGetInt64(slot->tts_values[SORT_ORIGIN - 1]);
 		entry->image = (SlBytes) {NULL, 0};
 		if (!slot->tts_isnull[SORT_IMAGE - 1])
 		{

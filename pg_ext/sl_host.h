@@ -92,6 +92,7 @@ extern const char *sl_logical_type(Oid typid);
  */
 #define SL_IGNORED (-1)			/* dropped or generated: does not travel */
 #define SL_UNKNOWN (-2)			/* not in the registry (its event triggers were off) */
+#define SL_LOCAL (-3)			/* never leaves this database: not captured, not overwritten */
 
 typedef struct SlTable
 {
@@ -103,6 +104,8 @@ typedef struct SlTable
 	int32	   *column_of;		/* by attnum - 1: column number, SL_IGNORED or SL_UNKNOWN */
 	int16	   *attnum_of;		/* by column number: attnum, or 0 */
 	SlType	   *types;			/* by attnum - 1; of columns that are present */
+	int			noted_count;	/* columns whose policies want to know what an update saw */
+	int16	   *noted_attnums;
 	int			key_count;
 	int16		key_attnums[INDEX_MAX_KEYS];	/* in key order */
 	Oid			key_index;		/* the primary key's index */
@@ -231,6 +234,15 @@ extern const char *sl_declared_type(Form_pg_attribute attribute);
 extern void sl_untrack(uint32 number);
 /* Runs statements on the schema as the bookkeeping's owner, unseen by our event triggers. */
 extern void sl_exec_ddl(const char *sql);
+
+/* ---- sl_event.c ------------------------------------------------------------------------------ */
+
+/* Remembers to NOTIFY sync_conflict with this id when the transaction commits. */
+extern void sl_notify_add(SlBytes id);
+/* For the callbacks of sl_init.c. */
+extern void sl_notify_send(void);
+extern void sl_notify_forget(void);
+extern void sl_notify_subend(SubTransactionId current, SubTransactionId parent, bool aborted);
 
 /* ---- sl_fill.c ------------------------------------------------------------------------------- */
 

@@ -21,6 +21,10 @@ transaction_callback(XactEvent event, void *unused)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			sl_log_before_commit();
+			/* a transaction that notifies cannot be prepared: only where it is too late for that */
+			sl_notify_send();
+			break;
 		case XACT_EVENT_PRE_PREPARE:
 			sl_log_before_commit();
 			break;
@@ -32,6 +36,8 @@ transaction_callback(XactEvent event, void *unused)
 			sl_capture_off = false;
 			sl_ddl_off = false;
 			sl_log_forget();
+			sl_origin_forget();
+			sl_notify_forget();
 			sl_merge_forget();
 			sl_guard_forget();
 			sl_tables_release();
@@ -47,10 +53,17 @@ subtransaction_callback(SubXactEvent event, SubTransactionId current, SubTransac
 {
 	if (event == SUBXACT_EVENT_PRE_COMMIT_SUB)
 		sl_log_before_subcommit(current);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		sl_origin_subend(current, parent, false);
+		sl_notify_subend(current, parent, false);
+	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		sl_ddl_off = false;
 		sl_log_subabort(current);
+		sl_origin_subend(current, parent, true);
+		sl_notify_subend(current, parent, true);
 		sl_merge_abort(current);
 	}
 }

@@ -77,8 +77,8 @@ push_pending(SubTransactionId subtransaction)
 	pending = next;
 }
 
-void
-sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
+static void
+append(uint32 table, int op, int64 mask, Datum key, Datum image, int64 origin)
 {
 	SubTransactionId subtransaction = GetCurrentSubTransactionId();
 	Datum		values[SL_LOG_COLUMNS];
@@ -98,6 +98,8 @@ sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
 	values[SL_LOG_KEY - 1] = key;
 	values[SL_LOG_IMAGE - 1] = image;
 	nulls[SL_LOG_IMAGE - 1] = image == (Datum) 0;
+	values[SL_LOG_ORIGIN - 1] = Int64GetDatum(origin);
+	nulls[SL_LOG_ORIGIN - 1] = origin == 0;
 	slot = &pending->slots[pending->count];
 	old = MemoryContextSwitchTo(pending->context);
 	if (*slot == NULL)
@@ -109,6 +111,19 @@ sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
 	pending->bytes += tuple->t_len;
 	if (committing || pending->count == ENTRIES_MAX || pending->bytes > ENTRY_BYTES_MAX)
 		sl_log_flush();
+}
+
+void
+sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
+{
+	append(table, op, mask, key, image, sl_origin_said ? sl_origin_current() : 0);
+}
+
+void
+sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image, SlBytes origin)
+{
+	/* writing moves the WAL on, by which entries are sorted */
+	append(table, op, mask, key, image, sl_origin_add(origin));
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

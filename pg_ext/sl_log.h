@@ -7,9 +7,10 @@
 /* Its columns. */
 enum
 {
-	SL_LOG_MASK = 1, SL_LOG_CLOCK, SL_LOG_LSN, SL_LOG_TBL, SL_LOG_OP, SL_LOG_KEY, SL_LOG_IMAGE
+	SL_LOG_MASK = 1, SL_LOG_CLOCK, SL_LOG_LSN, SL_LOG_TBL, SL_LOG_OP, SL_LOG_KEY, SL_LOG_IMAGE,
+	SL_LOG_ORIGIN
 };
-#define SL_LOG_COLUMNS SL_LOG_IMAGE
+#define SL_LOG_COLUMNS SL_LOG_ORIGIN
 
 enum
 {
@@ -28,8 +29,11 @@ sl_mask_of(int32 column)
 	return column < SL_MASK_COLUMNS ? INT64CONST(1) << column : SL_MASK_MANY;
 }
 
-/* Adds an entry. key and image are bytea; image 0: none. */
+/* Adds an entry of whoever the session says it is. key and image are bytea; image 0: none. */
 extern void sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image);
+/* Adds an entry with an origin of its own (JSON), after all that this transaction has logged. */
+extern void sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image,
+							SlBytes origin);
 /* Writes what has gathered: call it before reading the log. */
 extern void sl_log_flush(void);
 
@@ -38,5 +42,20 @@ extern void sl_log_before_commit(void);
 extern void sl_log_before_subcommit(SubTransactionId current);
 extern void sl_log_subabort(SubTransactionId current);
 extern void sl_log_forget(void);
+
+/* ---- sl_origin.c ----------------------------------------------------------------------------- */
+
+/* Said by the session: sync_set_actor, sync_set_context. */
+extern bool sl_origin_said;
+/* The number in syncline.origin of what the session says; writes it when it is first asked. */
+extern int64 sl_origin_current(void);
+/* Writes an origin; returns its number. */
+extern int64 sl_origin_add(SlBytes text);
+/* Who decides here: the actor, if the session has named one, else its role. palloc'd. */
+extern char *sl_origin_actor(void);
+extern const char *sl_origin_context(void);
+/* The origins written so far have been consumed, or their (sub)transaction is over. */
+extern void sl_origin_forget(void);
+extern void sl_origin_subend(SubTransactionId current, SubTransactionId parent, bool aborted);
 
 #endif

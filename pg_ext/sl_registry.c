@@ -30,7 +30,11 @@ enum
 enum
 {
 	COL_TBL = 1, COL_NUMBER, COL_NAME, COL_TYPE, COL_DECLARED, COL_ATTNUM, COL_PRESENT, COL_DROPPED,
-	COL_KEY_POSITION
+	COL_KEY_POSITION, COL_LOCAL
+};
+enum
+{
+	SETTING_KEY = 1, SETTING_VALUE, SETTING_HLC, SETTING_SITE
 };
 
 typedef struct TableEntry
@@ -50,7 +54,8 @@ typedef struct InternalRelid
 } InternalRelid;
 
 static InternalRelid internal_relids[] = {
-	{"log"}, {"tbl"}, {"col"}, {"tbl_pkey"}, {"tbl_relation_key"}, {"col_pkey"}
+	{"log"}, {"origin"}, {"tbl"}, {"col"}, {"setting"}, {"tbl_pkey"}, {"tbl_relation_key"},
+	{"col_pkey"}
 };
 
 static Oid
@@ -154,6 +159,7 @@ typedef struct ColumnRow
 	int16		attnum;
 	bool		present;
 	bool		dropped;
+	bool		local;
 	int32		key_position;
 } ColumnRow;
 
@@ -172,6 +178,7 @@ read_column(HeapTuple tuple, TupleDesc desc, ColumnRow *row)
 	row->dropped = DatumGetBool(heap_getattr(tuple, COL_DROPPED, desc, &isnull));
 	datum = heap_getattr(tuple, COL_KEY_POSITION, desc, &isnull);
 	row->key_position = isnull ? -1 : DatumGetInt16(datum);
+	row->local = DatumGetBool(heap_getattr(tuple, COL_LOCAL, desc, &isnull));
 }
 
 /* Reads the columns of a table in the order of their numbers, into the current context. */
@@ -213,7 +220,7 @@ read_columns(uint32 number, int *count)
 /* Finds the row of syncline.tbl by `attribute`; returns false if there is none. */
 static bool
 read_table(int attribute, const char *index, RegProcedure equal, Datum value, uint32 *number,
-		   Oid *relid)
+		   Oid *relid, char **name)
 {
 	Relation	relation = table_open(sl_internal_relid("tbl"), AccessShareLock);
 	ScanKeyData key;
@@ -232,6 +239,7 @@ read_table(int attribute, const char *index, RegProcedure equal, Datum value, ui
 		Datum		datum;
 
 		*number = DatumGetInt32(heap_getattr(tuple, TBL_NUMBER, desc, &isnull));
+		*name = TextDatumGetCString(heap_getattr(tuple, TBL_NAME, desc, &isnull));
 		datum = heap_getattr(tuple, TBL_RELATION, desc, &isnull);
 		*relid = isnull ? InvalidOid : DatumGetObjectId(datum);
 		/* a table that was dropped while the event triggers were off counts as parked */
@@ -263,8 +271,14 @@ describe_columns(SlTable *table, Relation relation, const ColumnRow *columns)
 		table->column_of[i] = SL_UNKNOWN;
 		for (int c = 0; c < table->column_count; c++)
 		{
-			if (!columns[c].present || strcmp(columns[c].name, NameStr(attribute->attname)) != 0)
+			if ((!columns[c].present && !columns[c].local) ||
+				strcmp(columns[c].name, NameStr(attribute->attname)) != 0)
 				continue;
+			if (columns[c].local)
+			{
+				table->column_of[i] = SL_LOCAL;
+				break;
+			}
 			table->column_of[i] = c;
 			table->attnum_of[c] = i + 1;
 			if (columns[c].key_position >= 0 && columns[c].key_position < INDEX_MAX_KEYS)
@@ -276,8 +290,88 @@ describe_columns(SlTable *table, Relation relation, const ColumnRow *columns)
 	}
 }
 
+static SlBytes
+text_bytes(const char *text)
+{
+	return (SlBytes) {text, strlen(text)};
+}
+
+/* Reads syncline.setting; `rows` is palloc'd. */
+static uint32
+read_settings(SlSettingRow **rows)
+{
+	Relation	relation = table_open(sl_internal_relid("setting"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(relation);
+	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	uint32		count = 0;
+	uint32		capacity = 0;
+
+	*rows = NULL;
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		SlSettingRow *row;
+		bool		isnull;
+		bytea	   *site;
+
+		if (count == capacity)
+		{
+			capacity = Max(16, capacity * 2);
+			*rows = *rows == NULL ? palloc(capacity * sizeof(SlSettingRow)) :
+				repalloc(*rows, capacity * sizeof(SlSettingRow));
+		}
+		row = &(*rows)[count++];
+		row->key = text_bytes(TextDatumGetCString(heap_getattr(tuple, SETTING_KEY, desc,
+															   &isnull)));
+		row->value = text_bytes(TextDatumGetCString(heap_getattr(tuple, SETTING_VALUE, desc,
+																 &isnull)));
+		row->hlc = DatumGetInt64(heap_getattr(tuple, SETTING_HLC, desc, &isnull));
+		site = DatumGetByteaPP(heap_getattr(tuple, SETTING_SITE, desc, &isnull));
+		memcpy(row->site, VARDATA_ANY(site), sizeof(row->site));
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return count;
+}
+
+/* Which columns' old values capture has to keep. Policies may come before the table does. */
+static void
+describe_noted(SlTable *table, const char *name, const ColumnRow *rows)
+{
+	SlSettingRow *settings;
+	uint32		setting_count = read_settings(&settings);
+	SlColumnDef *columns;
+	SlTableDef	def = {.number = table->number, .name = text_bytes(name), .present = true};
+	bool	   *noted;
+	SlStatus	status;
+
+	if (setting_count == 0)
+		return;
+	columns = palloc0((table->column_count + 1) * sizeof(SlColumnDef));
+	noted = palloc0((table->column_count + 1) * sizeof(bool));
+	for (int c = 0; c < table->column_count; c++)
+	{
+		columns[c].name = text_bytes(rows[c].name);
+		columns[c].type = text_bytes(rows[c].type);
+		columns[c].present = rows[c].present;
+		columns[c].dropped = rows[c].dropped;
+		columns[c].key_position = rows[c].key_position;
+	}
+	def.columns = columns;
+	def.column_count = table->column_count;
+	def.on_delete = text_bytes("");
+	slb_noted_columns(&def, settings, setting_count, noted, &status);
+	sl_report(&status);
+	table->noted_attnums = palloc((table->column_count + 1) * sizeof(int16));
+	for (int c = 0; c < table->column_count; c++)
+	{
+		if (noted[c] && table->attnum_of[c] > 0)
+			table->noted_attnums[table->noted_count++] = table->attnum_of[c];
+	}
+}
+
 static SlTable *
-remember(uint32 number, Oid relid)
+remember(uint32 number, Oid relid, const char *table_name)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "syncline table",
 												  ALLOCSET_SMALL_SIZES);
@@ -305,6 +399,7 @@ remember(uint32 number, Oid relid)
 		Relation	relation = table_open(relid, AccessShareLock);
 
 		describe_columns(table, relation, columns);
+		describe_noted(table, table_name, columns);
 		table->key_index = sl_primary_key_index(relation);
 		table_close(relation, NoLock);
 	}
@@ -329,6 +424,7 @@ sl_table_by_relid(Oid relid)
 	TableEntry *entry;
 	uint32		number;
 	Oid			registered;
+	char	   *name;
 
 	if (by_relid == NULL)
 	{
@@ -340,9 +436,9 @@ sl_table_by_relid(Oid relid)
 	if (entry != NULL && entry->table->valid)
 		return entry->table;
 	if (!read_table(TBL_RELATION, "tbl_relation_key", F_OIDEQ, ObjectIdGetDatum(relid), &number,
-					&registered))
+					&registered, &name))
 		return NULL;
-	return remember(number, relid);
+	return remember(number, relid, name);
 }
 
 SlTable *
@@ -351,6 +447,7 @@ sl_table_by_number(uint32 number)
 	ListCell   *cell;
 	uint32		found;
 	Oid			relid;
+	char	   *name;
 
 	foreach(cell, tables)
 	{
@@ -359,20 +456,15 @@ sl_table_by_number(uint32 number)
 		if (table->number == number && table->valid)
 			return table;
 	}
-	if (!read_table(TBL_NUMBER, "tbl_pkey", F_INT4EQ, Int32GetDatum(number), &found, &relid))
+	if (!read_table(TBL_NUMBER, "tbl_pkey", F_INT4EQ, Int32GetDatum(number), &found, &relid,
+					&name))
 		elog(ERROR, "syncline.tbl: there is no table number %u", number);
 	if (OidIsValid(relid))
 		return sl_table_by_relid(relid);
-	return remember(number, InvalidOid);
+	return remember(number, InvalidOid, name);
 }
 
 /* ---- the registry for the core --------------------------------------------------------------- */
-
-static SlBytes
-text_bytes(const char *text)
-{
-	return (SlBytes) {text, strlen(text)};
-}
 
 static void
 load_columns(SlTableDef *def)

@@ -239,6 +239,7 @@ convert(SlBase *base, const SlWrite *write, Datum *datums, bool *nulls)
 		int			column = attnum > 0 ? table->column_of[attnum - 1] : SL_IGNORED;
 		const SlValue *value = column >= 0 ? &write->values[column] : NULL;
 
+		/* a local column of a new row takes its default */
 		if (column == SL_IGNORED)
 			continue;
 		writer->converting = attnum;

@@ -113,7 +113,7 @@ changed_mask(SlTable *table, TupleTableSlot *old, TupleTableSlot *new, bool *key
 	{
 		int32		column = table->column_of[i];
 
-		if (column == SL_IGNORED)
+		if (column == SL_IGNORED || column == SL_LOCAL)
 			continue;
 		if (old->tts_isnull[i] ? new->tts_isnull[i] : !new->tts_isnull[i] &&
 			same_datum(TupleDescAttr(desc, i), old->tts_values[i], new->tts_values[i]))
@@ -126,6 +126,33 @@ changed_mask(SlTable *table, TupleTableSlot *old, TupleTableSlot *new, bool *key
 			*key_changed |= table->key_attnums[k] == i + 1;
 	}
 	return unknown ? SL_MASK_ALL : mask;
+}
+
+/* What an update saw in columns whose policies want to know, where it changed them; 0: nothing. */
+static Datum
+seen_by_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
+{
+	TupleDesc	desc = old->tts_tupleDescriptor;
+	SlValue    *values = palloc(table->noted_count * sizeof(SlValue));
+	uint32	   *columns = palloc(table->noted_count * sizeof(uint32));
+	uint32		count = 0;
+
+	for (int n = 0; n < table->noted_count; n++)
+	{
+		int			i = table->noted_attnums[n] - 1;
+		bool		was_null = old->tts_isnull[i];
+
+		if (was_null ? new->tts_isnull[i] : !new->tts_isnull[i] &&
+			same_datum(TupleDescAttr(desc, i), old->tts_values[i], new->tts_values[i]))
+			continue;
+		columns[count] = table->column_of[i];
+		if (was_null)
+			values[count].kind = SL_NULL;
+		else
+			sl_to_value(&table->types[i], old->tts_values[i], &values[count]);
+		count++;
+	}
+	return count == 0 ? (Datum) 0 : make_bytea(slb_encode_image(values, columns, count));
 }
 
 static void
@@ -141,7 +168,8 @@ capture_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, new), (Datum) 0);
 	}
 	else if (mask != 0)
-		sl_log_append(table->number, SL_OP_UPDATE, mask, key_of(table, new), (Datum) 0);
+		sl_log_append(table->number, SL_OP_UPDATE, mask, key_of(table, new),
+					  table->noted_count > 0 ? seen_by_update(table, old, new) : (Datum) 0);
 }
 
 Datum
