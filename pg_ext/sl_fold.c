@@ -484,14 +484,22 @@ sl_leaf_probe(void *argument)
 	scan = sl_index_beginscan(probe.relation, probe.index, GetActiveSnapshot(), probe.key_count);
 	for (uint32 i = 0; i < out->count; i++)
 	{
-		MemoryContextSwitchTo(row);
+		bool		usable;
+
 		MemoryContextReset(row);
-		if (!set_key(&probe, out->keys[i]))
+		MemoryContextSwitchTo(row);
+		usable = set_key(&probe, out->keys[i]);
+		MemoryContextSwitchTo(caller);
+		if (!usable)
 			continue;
 		index_rescan(scan, probe.scan_keys, probe.key_count, NULL, 0);
+		/* the scan keeps what it allocates on the way: not in memory that the next row clears */
 		while (!out->exists[i] && index_getnext_slot(scan, ForwardScanDirection, probe.slot))
+		{
+			MemoryContextSwitchTo(row);
 			out->exists[i] = is_row_of(&probe, out->keys[i]);
-		MemoryContextSwitchTo(caller);
+			MemoryContextSwitchTo(caller);
+		}
 		if (out->exists[i] && out->values != NULL && out->values[i] != NULL)
 			read_row(&probe, out->values[i], out->column_count);
 	}

@@ -107,12 +107,17 @@ static bool
 next_state_key(KeyStream *stream, SlBytes *key)
 {
 	bool		isnull;
+	bool		found;
 	struct varlena *bytes;
 	char	   *copy;
+	MemoryContext batch = MemoryContextSwitchTo(stream->context);
 
-	if (stream->all_state != NULL
-		? !table_scan_getnextslot(stream->all_state, ForwardScanDirection, stream->slot)
-		: !index_getnext_slot(stream->by_position, ForwardScanDirection, stream->slot))
+	/* an index scan keeps what it allocates on the way: not in memory that the next batch clears */
+	found = stream->all_state != NULL
+		? table_scan_getnextslot(stream->all_state, ForwardScanDirection, stream->slot)
+		: index_getnext_slot(stream->by_position, ForwardScanDirection, stream->slot);
+	MemoryContextSwitchTo(batch);
+	if (!found)
 		return false;
 	bytes = PG_DETOAST_DATUM_PACKED(slot_getattr(stream->slot, stream->key_attnum, &isnull));
 	key->size = VARSIZE_ANY_EXHDR(bytes);

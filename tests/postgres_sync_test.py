@@ -76,6 +76,23 @@ def _(t):
     same_rows(a, b, ["task"])
 
 
+@test("postgres sync: a scan of more than one batch steps over dead index entries")
+def _(t):
+    a = t.postgres("a")
+    a.run("CREATE TABLE task(id text PRIMARY KEY, status int)")
+    a.value("SELECT sync_enable('task')")
+    a.run("INSERT INTO task SELECT md5(i::text), 0 FROM generate_series(1, 9000) i")
+    a.value("SELECT count(*) FROM sync_hello()")
+    before = a.value("SELECT sync_version_vector()")
+    for _ in range(3):
+        a.run("UPDATE task SET status = status + 1")
+        a.value("SELECT count(*) FROM sync_hello()")
+        a.run("UPDATE task SET id = md5(id), status = 0 WHERE status % 2 = 0")
+    for _ in range(3):
+        found = a.value(f"SELECT sum(row_count) FROM sync_changes_since('{before}')")
+        assert int(found) >= 9000, found
+
+
 @test("postgres sync: conflicts are decided alike on both sides, and closed by a later write")
 def _(t):
     a, b = pair(t)
