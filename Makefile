@@ -57,8 +57,7 @@ mutate:  ## break each rule of the merge once, to see that a test notices (half 
 	@scripts/mutate.py $(RULES)
 
 bench:  ## build/bench/report.md in some ten minutes; BENCH: options of bench/bench.py
-	@scripts/setup.sh bench
-	@$(MAKE) --no-print-directory all
+	@scripts/setup.sh bench && $(MAKE) --no-print-directory all
 	@! scripts/pg_cluster.sh bindir >/dev/null 2>&1 || scripts/pg_cluster.sh install >/dev/null
 	@/usr/bin/python3 bench/bench.py $(BENCH)
 
