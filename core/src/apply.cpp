@@ -52,8 +52,8 @@ Status ApplyRun::apply(std::string_view bytes) {
   update_.begin = incoming_.open && header.number > 0 ? incoming_.begin : site_.position;
 
   SYNCLINE_TRY(take_settings(header.settings));
-  SYNCLINE_TRY(apply_tables(reader.get()));
   SYNCLINE_TRY(recompute_rows());
+  SYNCLINE_TRY(apply_tables(reader.get()));
   SYNCLINE_TRY(settle());
   return finish(header);
 }
@@ -154,6 +154,7 @@ Status ApplyRun::map_table(const TableSchema& schema, size_t* table) {
     }
     SYNCLINE_TRY(record());  // records point into `tables_`, which moves
     SYNCLINE_TRY(port_.park(schema, &tables_));
+    if (!update_.settings_new.empty()) apply_policies(site_.settings, &tables_);
   }
   return Status(StatusCode::internal, "table " + schema.name + " was parked but is not there");
 }

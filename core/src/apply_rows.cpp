@@ -239,7 +239,7 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
   wrote_ = wrote_ || !writes.empty();
   for (size_t i = 0; i < writes.size(); ++i) {
     Work& work = *(*works)[i];
-    note_conflicts(table, work, recomputing_);
+    note_conflicts(table, work);
     if (!outcomes[i].stored) {
       SYNCLINE_TRY(hold(table, &work, outcomes[i].kind, outcomes[i].reason));
       ++report_.applied;
@@ -272,12 +272,12 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   }
 }
 
-// Conflicts that the row shows now and did not before are opened, the others closed. `again`: those
-// it showed before are recorded anew, since policies have changed.
-void ApplyRun::note_conflicts(const TableInfo& table, const Work& work, bool again) {
+// Conflicts that the row shows now and did not before are opened, the others closed.
+void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
   if (!may_conflict(work.before) && !may_conflict(work.after)) return;
   std::vector<Conflict> before, after;
-  find_conflicts(table, work.local->key, work.before, site_.sites, &before);
+  const TableInfo& was = table_before_ != nullptr ? *table_before_ : table;
+  find_conflicts(was, work.local->key, work.before, site_.sites, &before);
   find_conflicts(table, work.local->key, work.after, site_.sites, &after);
   const auto holds = [](const RowState& row, const Version& v) {
     const auto same = [&](const Version& x) { return x.same_dot(v); };
@@ -309,7 +309,7 @@ void ApplyRun::note_conflicts(const TableInfo& table, const Work& work, bool aga
     });
   };
   for (const Conflict& c : after) {
-    if (!again && unchanged(c)) continue;
+    if (unchanged(c)) continue;
     note(c, true);  // new, or with another kind or other values than before
     if (missing(before, c)) ++report_.conflicts;
   }

@@ -85,7 +85,7 @@ class ApplyRun {
   RowWrite plan_write(const TableInfo& table, Work* work);
   bool newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const;
   Status store(const TableInfo& table, std::vector<Work*>* works);
-  void note_conflicts(const TableInfo& table, const Work& work, bool again);
+  void note_conflicts(const TableInfo& table, const Work& work);
   void note_written(const TableInfo& table, const RowWrite& write, const Work& work);
   Status record();
 
@@ -148,7 +148,9 @@ class ApplyRun {
   std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
   bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
-  bool recomputing_ = false;
+  // While rows are shown anew: what was, under the policies that were. Else null.
+  std::vector<TableInfo> tables_before_;
+  const TableInfo* table_before_ = nullptr;
   std::set<std::string> tables_with_new_policies_;  // lower-case names
 };
 

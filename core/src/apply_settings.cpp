@@ -40,19 +40,21 @@ Status ApplyRun::take_settings(std::span<const Setting> settings) {
     const std::string_view table = policy_table(setting.key);
     if (!table.empty()) tables_with_new_policies_.insert(unescaped(table));
   }
-  if (!update_.settings_new.empty()) apply_policies(site_.settings, &tables_);
+  if (update_.settings_new.empty()) return {};
+  tables_before_ = tables_;
+  apply_policies(site_.settings, &tables_);
   return {};
 }
 
 Status ApplyRun::recompute_rows() {
   if (tables_with_new_policies_.empty()) return {};
   const ApplyReport counted = report_;
-  recomputing_ = true;
-  for (const TableInfo& table : tables_) {
-    if (!tables_with_new_policies_.count(lower(table.name))) continue;
-    SYNCLINE_TRY(recompute_table(table));
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    if (!tables_with_new_policies_.count(lower(tables_[i].name))) continue;
+    table_before_ = &tables_before_[i];
+    SYNCLINE_TRY(recompute_table(tables_[i]));
   }
-  recomputing_ = false;
+  table_before_ = nullptr;
   report_.unchanged = counted.unchanged;
   return {};
 }

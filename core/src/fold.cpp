@@ -35,9 +35,11 @@ class Folder {
     if (input_.exists ? !alive() : !row_is_tombstone()) {
       write_all(last, input_.exists ? WriteKind::assign : WriteKind::erase);
     }
+    const bool released = row_.held && input_.exists && has_policies();
     row_.held = row_.held && !input_.exists && alive() && !last.decides;
     row_.kept = row_.kept && input_.exists && !alive();
-    row_.adjusted = row_.adjusted && input_.exists;
+    // What was inserted over a held row stands beside it: the policies make something of both.
+    row_.adjusted = (row_.adjusted || released) && input_.exists;
     if (!row_.notes.empty()) row_.drop_stale_notes();
   }
 
@@ -206,6 +208,12 @@ class Folder {
     if (any && !event.origin.empty()) {
       row_.set_note(kRowNote, {event.seq, event.hlc, input_.self, false}, event.origin);
     }
+  }
+
+  bool has_policies() const {
+    return std::any_of(table_.columns.begin(), table_.columns.end(), [](const ColumnInfo& c) {
+      return c.policy_kind() != PolicyKind::last_writer;
+    });
   }
 
   bool alive() const {

@@ -124,6 +124,10 @@ class WriteGenerator {
     if (column == "owner_id") return prng_.chance(.2) ? Value::null() : integer(5);
     if (column == "code" || column == "place") return prng_.chance(.2) ? Value::null() : integer(4);
     if (column == "x" || column == "y") return integer(9);
+    static const std::vector<std::string> kDocuments = {
+        R"(["p"])", R"(["p","q"])",         R"(["q",1])",     R"({"p":1})",
+        R"({})",    R"({"p":2,"q":["p"]})", "one two three\n", "one two\nthree four\n"};
+    if (prng_.chance(.3)) return Value::text(prng_.pick(kDocuments));
     switch (prng_.below(5)) {
       case 0:
         return Value::null();

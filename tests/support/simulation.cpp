@@ -32,7 +32,8 @@ std::string stored_rows(const MemoryPort& port) {
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed) : prng_(seed), generator_(&prng_) {
+Simulation::Simulation(uint64_t seed)
+    : prng_(seed), generator_(&prng_), with_policies_(seed % 5 > 1) {
   static constexpr OnDelete kPolicies[] = {OnDelete::update_wins, OnDelete::delete_wins,
                                            OnDelete::last_writer};
   tables_ = simulation_tables(kPolicies[seed % 3]);
@@ -97,7 +98,8 @@ std::string Simulation::step() {
     return {};
   }
   if (roll < 495) return restore(site);
-  if (roll < 520) return catch_up(site);
+  if (roll < 505) return catch_up(site);
+  if (roll < 520) return with_policies_ ? set_policy(site) : catch_up(site);
   if (roll < 570) return carry_files(a, b);
   if (roll < 620) return session(a, b);
   return exchange(a, b);
@@ -135,6 +137,26 @@ std::string Simulation::write_some(size_t site) {
   if (!prng_.chance(.3)) return {};  // several statements are folded at once
   sites_[site].port->fold();
   return check(site);
+}
+
+// A policy for some column, set at one site: the others learn of it with the next chunks.
+std::string Simulation::set_policy(size_t index) {
+  static const std::vector<std::pair<std::string, std::string>> kColumns = {
+      {"owner", "name"}, {"owner", "code"}, {"entry", "x"}, {"entry", "y"},
+      {"line", "place"}, {"badge", "v"},    {"badge", "w"}, {"badge", "v"}};
+  static const std::vector<std::string> kNumbers = {
+      "last_writer", "first_writer", "max", "min", "counter", "manual", "sql:max(a, b) - 1"};
+  static const std::vector<std::string> kTexts = {
+      "first_writer", "max", "union", "json", "text", "concat", "manual", "sql:a || b"};
+  const auto& [table, column] = prng_.pick(kColumns);
+  const bool number = column != "name" && (table != "badge" || prng_.chance(.3));
+  const std::string policy = prng_.pick(number ? kNumbers : kTexts);
+  MemoryPort* port = sites_[index].port.get();
+  const MemoryTable* present = port->table(table);
+  if (present == nullptr || !present->info.present) return {};
+  if (trace_) std::fprintf(stderr, "     %s.%s: %s\n", table.c_str(), column.c_str(), policy.c_str());
+  const Status status = port->set_policy(table, column, policy);
+  return status.ok() ? check(index) : problem("set_policy", status);
 }
 
 std::string Simulation::deliver_old() {

@@ -57,6 +57,7 @@ class Simulation {
   std::string check(size_t site) const;
   std::string check_safety();
   void tick();
+  std::string set_policy(size_t site);
   std::pair<size_t, size_t> pick_pair();
   std::vector<const MemoryPort*> ports() const;
   ExportOptions export_options();
@@ -70,6 +71,7 @@ class Simulation {
   uint64_t now_ms_ = 1'700'000'000'000;
   uint64_t next_site_ = 1;
   uint64_t operations_ = 0, steps_ = 0;
+  const bool with_policies_;  // else every column is decided by its last writer
   const bool trace_ = number_from_env("SYNCLINE_TRACE", 0) != 0;  // tells what it does
 };
 
