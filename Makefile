@@ -8,7 +8,8 @@ PG_INCLUDE := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --includedir-server 2>/dev/
 PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
-.PHONY: all sqlite pg units install demo test check sim mutate bench bench-full asan format clean help
+.PHONY: all sqlite pg units install demo test check sim mutate \
+        bench bench-full asan format clean help
 .DEFAULT_GOAL := all
 
 all: sqlite pg  ## build both extensions
@@ -23,10 +24,8 @@ pg:  ## build the PostgreSQL extension against PG_CONFIG
 install: pg  ## install the PostgreSQL extension
 	@$(MAKE) --no-print-directory -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no install
 else
-pg:
+pg install:
 	@echo "No PostgreSQL server headers (PG_CONFIG=$(PG_CONFIG)): PostgreSQL extension skipped"
-
-install: pg
 endif
 
 $(BUILD)/Makefile:

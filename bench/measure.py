@@ -72,7 +72,7 @@ def say(text):
 
 @contextlib.contextmanager
 def scratch():
-    """A folder that anybody may enter, also the owner of a PostgreSQL server; removed at the end."""
+    """A folder that anybody may enter, as the owner of a server must; removed at the end."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="syncline-bench-"))
     folder.chmod(0o777)
     try:

@@ -76,16 +76,15 @@ def make_table(connection, name, tracked):
 
 def pgbench(database, bindir, script, folder, clients, seconds):
     """(transactions a second, p95 latency in ms) of a script."""
-    path = pathlib.Path(folder, "script.sql")
+    path, log = pathlib.Path(folder, "script.sql"), pathlib.Path(folder, "latency")
     path.write_text(script, encoding="utf-8")
     for old in pathlib.Path(folder).glob("latency*"):
         old.unlink()
     out = subprocess.run(
         [f"{bindir}/pgbench", "-n", "-M", "prepared", "-f", str(path), "-c", str(clients), "-j",
-         str(clients), "-T", str(seconds), "-l", "--log-prefix", str(pathlib.Path(folder, "latency")),
-         database.name], env=database.env, capture_output=True, text=True, check=True).stdout
-    latencies = sorted(int(line.split()[2]) for log in pathlib.Path(folder).glob("latency*")
-                       for line in log.read_text(encoding="utf-8").splitlines())
+         str(clients), "-T", str(seconds), "-l", "--log-prefix", str(log), database.name], env=database.env, capture_output=True, text=True, check=True).stdout
+    latencies = sorted(int(line.split()[2]) for part in pathlib.Path(folder).glob("latency*")
+                       for line in part.read_text(encoding="utf-8").splitlines())
     throughput = float(re.search(r"tps = ([0-9.]+)", out)[1])
     return throughput, latencies[len(latencies) * 95 // 100] / 1000
 
