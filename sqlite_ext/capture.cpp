@@ -89,6 +89,18 @@ std::string image_statement(const CapturePlan& plan, const std::string& seq, con
   return head + " SELECT " + seq + values + from + ";\n";
 }
 
+// WITHOUT ROWID: last_insert_rowid() stays that of the log entry.
+std::string before_statements(const CapturePlan& plan) {
+  std::string out;
+  for (const CaptureColumn& column : plan.columns) {
+    if (!column.noted || is_key(plan, column.name)) continue;
+    out += " INSERT INTO sync_before_" + std::to_string(plan.table) +
+           " SELECT last_insert_rowid()," + std::to_string(column.number) + ",OLD." +
+           quote_name(column.name) + " WHERE " + differs(column) + ";\n";
+  }
+  return out;
+}
+
 // Another row that holds the values the new one claims. At most one: the index is unique.
 std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
                          const std::string& self) {
@@ -126,7 +138,8 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
   };
   const std::string image = image_statement(plan, "last_insert_rowid()", "OLD.", "");
   trigger("insert", "AFTER INSERT", "", append_log(plan, all, "NEW."));
-  trigger("update", "AFTER UPDATE", "", append_log(plan, mask_expression(plan), "NEW."));
+  trigger("update", "AFTER UPDATE", "",
+          append_log(plan, mask_expression(plan), "NEW.") + before_statements(plan));
   std::vector<std::string> moved;
   for (const std::string& name : plan.key) {
     moved.push_back("OLD." + quote_name(name) + " IS NOT NEW." + quote_name(name) +

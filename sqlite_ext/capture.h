@@ -6,7 +6,8 @@
 // | trigger            | appends                                                             |
 // |--------------------|---------------------------------------------------------------------|
 // | insert             | the key, mask "all"                                                 |
-// | update             | the new key, the mask of changed columns (also if none seems changed) |
+// | update             | the new key, the mask of changed columns (also if none seems changed); |
+// |                    | to sync_before_<n>, what noted columns that changed held before     |
 // | rekey              | the old key with its image, mask "all"; the new key, mask "all"      |
 // | delete             | the key, mask "all", and the row's image                            |
 // | suspect, per secondary unique index | the key and image of another row that holds the new
@@ -30,6 +31,7 @@ struct CaptureColumn {
   ColumnNumber number = 0;
   std::string name;
   bool untyped = false;  // no affinity: 1 and 1.0 differ there, and IS NOT cannot tell
+  bool noted = false;    // its policy wants to know what an update saw
 };
 
 struct CaptureIndex {

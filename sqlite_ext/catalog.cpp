@@ -85,13 +85,14 @@ std::string index_predicate(std::string_view sql) {
 }
 
 bool is_companion(std::string_view name) {
-  static constexpr std::array<std::string_view, 14> kFixed = {
+  static constexpr std::array<std::string_view, 17> kFixed = {
       "sync_meta",    "sync_clock",    "sync_site",     "sync_incarnation", "sync_vector",
       "sync_table",   "sync_column",   "sync_log",      "sync_relay",       "sync_growth",
-      "sync_context", "sync_incoming", "sync_conflict", "sync_peer"};
+      "sync_context", "sync_incoming", "sync_conflict", "sync_peer",        "sync_setting",
+      "sync_origin",  "sync_event"};
   if (same_name(name.substr(0, 7), "sqlite_")) return true;
   if (std::find(kFixed.begin(), kFixed.end(), name) != kFixed.end()) return true;
-  for (std::string_view prefix : {"sync_state_", "sync_image_"}) {
+  for (std::string_view prefix : {"sync_state_", "sync_image_", "sync_before_"}) {
     if (name.substr(0, prefix.size()) == prefix && all_digits(name.substr(prefix.size()))) {
       return true;
     }
@@ -211,7 +212,7 @@ Status foreign_keys(sqlite3* db, const std::string& table, std::vector<ForeignKe
   out->clear();
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
-                         "SELECT id,\"table\",\"from\",\"to\" FROM "
+                         "SELECT id,\"table\",\"from\",\"to\",on_delete FROM "
                          "pragma_foreign_key_list(?1,'main') ORDER BY id,seq"));
   s.bind(1, std::string_view(table));
   int64_t id = -1;
@@ -220,7 +221,7 @@ Status foreign_keys(sqlite3* db, const std::string& table, std::vector<ForeignKe
     if (!row) break;
     if (s.integer(0) != id) {
       id = s.integer(0);
-      out->push_back({s.text(1), {}, {}});
+      out->push_back({s.text(1), {}, {}, s.text(4)});
     }
     out->back().from.push_back(s.text(2));
     if (!s.is_null(3)) out->back().to.push_back(s.text(3));

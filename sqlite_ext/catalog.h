@@ -23,6 +23,7 @@ struct BaseColumn {
 struct ForeignKey {
   std::string parent;
   std::vector<std::string> from, to;  // `to` is resolved: never empty if the parent exists
+  std::string on_delete;              // as the catalog has it: "CASCADE", "NO ACTION", ...
 };
 
 struct UniqueIndex {

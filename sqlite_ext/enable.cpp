@@ -172,6 +172,32 @@ void describe(const TableInfo& table, EnableReport* report) {
   }
 }
 
+Status read_local(const Json& names, std::vector<std::string>* out) {
+  if (names.is_array()) {
+    for (const Json& name : names) {
+      if (name.is_string()) out->push_back(name.get<std::string>());
+    }
+    if (out->size() == names.size()) return {};
+  }
+  return {StatusCode::invalid_argument, "\"local\" is not an array of column names",
+          "for example {\"local\": [\"cached_path\"]}"};
+}
+
+// What was asked for is a setting, so that it replicates.
+Status set_on_delete(sqlite3* db, const TableInfo& table, const std::string& on_delete,
+                     Registry* registry) {
+  if (on_delete.empty()) return {};
+  Setting setting;
+  SYNCLINE_TRY(make_policy_setting(table, "", "", Json({{"on_delete", on_delete}}).dump(),
+                                   registry->settings, &setting));
+  uint64_t now_ms = 0;
+  SYNCLINE_TRY(clock_ms(db, &now_ms));
+  setting.hlc = registry->settings.next_hlc(setting.key, hlc_from_ms(now_ms));
+  setting.site = registry->sites.id(registry->self());
+  registry->settings.merge(setting);
+  return save_setting(db, setting);
+}
+
 }  // namespace
 
 Status enable_options_from_json(std::string_view json, EnableOptions* out) {
@@ -191,9 +217,14 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
       out->fire = name == "fire";
       continue;
     }
+    if (key == "local") {
+      SYNCLINE_TRY(read_local(value, &out->local));
+      continue;
+    }
     if (key != "on_delete") {
+      const std::string hint = near(key, {"on_delete", "triggers", "local"});
       return {StatusCode::invalid_argument, "sync_enable has no option \"" + key + "\"",
-              "known options: \"on_delete\", \"triggers\""};
+              hint.empty() ? "known options: \"on_delete\", \"triggers\", \"local\"" : hint};
     }
     const std::vector<std::string> names = {"update_wins", "delete_wins", "last_writer"};
     const auto at = std::find(names.begin(), names.end(), name);
@@ -201,7 +232,7 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
       return {StatusCode::invalid_argument, "on_delete cannot be \"" + name + "\"",
               "one of \"update_wins\", \"delete_wins\", \"last_writer\""};
     }
-    out->on_delete = static_cast<OnDelete>(at - names.begin());
+    out->on_delete = name;
   }
   return {};
 }
@@ -252,7 +283,6 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   TableInfo& table = registry->tables[static_cast<size_t>(at)];
   TableExtra& extra = registry->extras[static_cast<size_t>(at)];
   table.name = base.name;
-  table.on_delete = options.on_delete;
   extra.fire = options.fire.value_or(false);
   if (report->adopted) SYNCLINE_TRY(adopt(db, base, &table, &extra));
   table.present = true;
@@ -268,6 +298,8 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   table.baseline.site = registry->self();
   SYNCLINE_TRY(append_marker(db, table.number, &table.baseline.seq));
   SYNCLINE_TRY(query_text(db, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ','now')", &extra.enabled_at));
+  SYNCLINE_TRY(set_on_delete(db, table, options.on_delete, registry));
+  refresh_policies(registry);  // peers may have said something of it already
   CapturePlan plan;
   SYNCLINE_TRY(plan_capture(db, table, base, &plan));
   SYNCLINE_TRY(make_triggers(db, plan));

@@ -10,13 +10,16 @@
 
 namespace syncline {
 
+class Operation;
+
 struct EnableOptions {
-  OnDelete on_delete = OnDelete::update_wins;
+  std::string on_delete;  // becomes a setting, which replicates; empty: as it is
+  std::vector<std::string> local;  // columns; also for a tracked table
   std::optional<bool> fire;  // whether triggers run on rows that arrive; also for a tracked table
 };
 
 // Parses sync_enable's options: {"on_delete": "update_wins"|"delete_wins"|"last_writer",
-// "triggers": "off"|"fire"}. Errors:
+// "triggers": "off"|"fire", "local": [column, ...]}. Errors:
 // invalid_argument, naming an unknown key or value and the nearest known one.
 Status enable_options_from_json(std::string_view json, EnableOptions* out);
 
@@ -36,6 +39,11 @@ std::string report_to_json(const EnableReport& report);
 // table, with the nearest name).
 Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& options,
                     Registry* registry, EnableReport* report);
+
+// Makes a column local, or lets it travel again. REQUIRES: a write transaction, a folded log.
+// Errors: invalid_argument (unknown table or column); refused (key, NOT NULL without default).
+Status set_local(Operation* operation, const std::string& table, const std::string& column,
+                 bool local);
 
 // Drops triggers and companions; the user's rows stay as they are. REQUIRES: as above, and that no
 // statement reads on this connection. Errors: invalid_argument if the table is not tracked.

@@ -25,6 +25,23 @@ std::string Call::bytes(int argument) const {
   return size == 0 ? std::string() : std::string(static_cast<const char*>(data), size);
 }
 
+Value Call::value(int argument) const {
+  if (argument >= count_) return Value();
+  sqlite3_value* value = values_[argument];
+  switch (sqlite3_value_type(value)) {
+    case SQLITE_INTEGER: return Value::integer(sqlite3_value_int64(value));
+    case SQLITE_FLOAT: return Value::real(sqlite3_value_double(value));
+    case SQLITE_NULL: return Value::null();
+    default: break;
+  }
+  const bool blob = sqlite3_value_type(value) == SQLITE_BLOB;
+  const void* data = blob ? sqlite3_value_blob(value)
+                          : static_cast<const void*>(sqlite3_value_text(value));
+  const auto size = static_cast<size_t>(sqlite3_value_bytes(value));
+  const std::string_view bytes(size == 0 ? "" : static_cast<const char*>(data), size);
+  return blob ? Value::blob(bytes) : Value::text(bytes);
+}
+
 Status Call::text(int argument, const char* what, std::string* out) const {
   *out = bytes(argument);
   if (!out->empty() && out->find('\0') == std::string::npos) return {};
@@ -52,7 +69,14 @@ Status call_enable(Call* call) {
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_enable"));
   EnableReport report;
   SYNCLINE_TRY(enable_table(call->db(), name, options, &operation.registry(), &report));
-  if (report.adopted) SYNCLINE_TRY(operation.fold());
+  if (report.adopted || !options.local.empty()) SYNCLINE_TRY(operation.fold());
+  operation.end_apply();
+  for (const std::string& column : options.local) {
+    SYNCLINE_TRY(set_local(&operation, report.table, column, true));
+    std::erase_if(report.columns, [&](const std::string& name) {
+      return sqlite3_stricmp(name.c_str(), column.c_str()) == 0;
+    });
+  }
   SYNCLINE_TRY(operation.commit());
   call->give(report_to_json(report));
   return {};
@@ -216,7 +240,11 @@ constexpr Function kFunctions[] = {
     {"sync_apply", 1, 2, call_apply},         {"sync_now", 0, 2, call_sync_now},
     {"sync_add_peer", 2, 3, call_add_peer},   {"sync_remove_peer", 1, 1, call_remove_peer},
     {"sync_hello", 0, 0, call_hello},         {"sync_new_identity", 0, 0, call_new_identity},
-    {"sync_version", 0, 0, call_version},
+    {"sync_version", 0, 0, call_version},     {"sync_set_policy", 3, 4, call_set_policy},
+    {"sync_set_actor", 1, 1, call_set_actor}, {"sync_set_context", 1, 1, call_set_context},
+    {"sync_resolve", 2, 4, call_resolve},     {"sync_resolve_all", 2, 3, call_resolve_all},
+    {"sync_undo", 1, 1, call_undo},           {"sync_conflict_diff", 1, 2, call_conflict_diff},
+    {"sync_conflict_purge", 1, 1, call_conflict_purge},
 };
 
 void run(sqlite3_context* context, int count, sqlite3_value** values) {

@@ -23,11 +23,15 @@ class Call {
   bool given(int argument) const {
     return argument < count_ && sqlite3_value_type(values_[argument]) != SQLITE_NULL;
   }
+  int count() const { return count_; }
+  // An argument as a value; absent if it is missing. Views the argument.
+  Value value(int argument) const;
   // The bytes of an argument; empty if it is missing or NULL.
   std::string bytes(int argument) const;
   // An argument that must be a non-empty text. `what` says what it is, in errors.
   Status text(int argument, const char* what, std::string* out) const;
   void give(std::string_view text) const;
+  void give(int64_t number) const { sqlite3_result_int64(context_, number); }
   void give_null() const { sqlite3_result_null(context_); }
 
  private:
@@ -38,5 +42,17 @@ class Call {
 
 // sync_now([peer or url [, options]])
 Status call_sync_now(Call* call);
+
+// policy_functions.cpp
+Status call_set_policy(Call* call);
+Status call_set_actor(Call* call);
+Status call_set_context(Call* call);
+
+// conflict_functions.cpp
+Status call_resolve(Call* call);
+Status call_resolve_all(Call* call);
+Status call_undo(Call* call);
+Status call_conflict_diff(Call* call);
+Status call_conflict_purge(Call* call);
 
 }  // namespace syncline

@@ -21,16 +21,40 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq) {
 
 namespace {
 
-// What the log says, suspects settled: a suspect means something only if the row is gone.
-void settle_suspects(std::span<const LogEvent> events, bool exists, std::vector<LogEvent>* out) {
+// What the log says, with who said it; a suspect means something only if the row is gone.
+void settle_events(std::span<const LogEvent> events, const Registry& registry, bool exists,
+                   std::vector<LogEvent>* out) {
   out->clear();
   for (LogEvent event : events) {
     if (event.mask == kMaskSuspect) {
       if (exists) continue;
       event.mask = kMaskAll;
     }
+    if (const OriginSpan* span = registry.origin_of(event.seq)) {
+      event.origin = span->origin;
+      event.decides = span->decides;
+    }
     out->push_back(event);
   }
+}
+
+// What fold_row needs beside the events: the last image, and what policies want to know.
+Status gather(TableAccess* access, const LocalRow& local, std::span<const LogEvent> settled,
+              Arena* arena, FoldInput* input) {
+  if (settled.empty()) return {};
+  std::vector<uint64_t> seqs;
+  if (!input->exists || access->has_noted()) {
+    for (const LogEvent& event : settled)
+      seqs.push_back(event.seq);
+  }
+  if (!input->exists) {
+    SYNCLINE_TRY(access->read_image(local.key, seqs, arena, &input->image));
+  } else if (access->has_noted()) {
+    LocalRow base = local;
+    if (!base.stored) SYNCLINE_TRY(access->read_base(local.key, arena, &base));
+    input->image = base.values;
+  }
+  return access->has_noted() ? access->read_before(seqs, arena, &input->before) : Status();
 }
 
 bool is_bare_baseline(const RowState& row, const TableInfo& table) {
@@ -42,7 +66,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
                  bool exists, Arena* arena, LocalRow* local, FoldWork* work, bool* changed) {
   const TableInfo& table = access->table();
   std::vector<LogEvent>& settled = work->settled;
-  settle_suspects(events, exists, &settled);
+  settle_events(events, registry, exists, &settled);
   *changed = false;
   if (local->has_state) {
     SYNCLINE_TRY(unpack_row(local->state, table.column_count(), &work->row));
@@ -53,12 +77,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   input.self = registry.self();
   input.events = settled;
   input.exists = exists;
-  if (!exists && !settled.empty()) {
-    std::vector<uint64_t> seqs;
-    for (const LogEvent& event : settled)
-      seqs.push_back(event.seq);
-    SYNCLINE_TRY(access->read_image(local->key, seqs, arena, &input.image));
-  }
+  SYNCLINE_TRY(gather(access, *local, settled, arena, &input));
   fold_row(input, table, registry.sites, arena, &work->row);
   if (settled.empty()) return {};
   if (!local->has_state && is_bare_baseline(work->row, table)) return {};
@@ -84,7 +103,9 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
   const TableInfo& table = access->table();
   RowState was;
   SYNCLINE_TRY(unpack_row(before.state, table.column_count(), &was));
-  if (!was.held && !may_conflict(was)) return {};
+  const bool out = was.held || was.kept || was.adjusted;
+  // `after` shows one that `was` did not if a decision is taken back.
+  if (!out && !may_conflict(was) && !may_conflict(after)) return {};
   std::vector<std::string> open;
   if (may_conflict(after)) {
     LocalRow now;
@@ -102,8 +123,10 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
     }
     SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
   }
-  if (after.held) open.push_back(held_conflict_id(table, before.key));
-  return close_superseded(db, table.number, encode_key(before.key), open);
+  if (after.held || after.kept || after.adjusted) {
+    open.push_back(held_conflict_id(table, before.key));
+  }
+  return close_superseded(db, table, encode_key(before.key), open, after, registry.sites);
 }
 
 class Folder {
@@ -128,19 +151,40 @@ class Folder {
     }
     SYNCLINE_TRY(fold_pending());
     SYNCLINE_TRY(flush());
-    for (uint32_t table : touched_) {
-      Statement images;
-      SYNCLINE_TRY(images.prepare(
-          db_, "DELETE FROM main.sync_image_" + std::to_string(table) + " WHERE seq<=?1"));
-      images.bind(1, head.seq);
-      SYNCLINE_TRY(images.run());
-    }
+    SYNCLINE_TRY(forget_images(head.seq));
     registry_.folded = head.seq;
+    if (registry_.origins.size() > 1) {
+      SYNCLINE_TRY(trim_origins(db_, head.seq));
+      SYNCLINE_TRY(load_origins(db_, &registry_));
+    }
     SYNCLINE_TRY(save_meta(db_, "folded", Value::integer(static_cast<int64_t>(head.seq))));
     return raise_floor(db_, hlc_max_ + 1);
   }
 
  private:
+  Status forget_images(uint64_t head) {
+    std::vector<std::string> names;
+    for (uint32_t table : touched_)
+      names.push_back("sync_image_" + std::to_string(table));
+    // Policies may have gone meanwhile that asked for these.
+    if (!registry_.settings.empty()) {
+      std::vector<std::string> more;
+      SYNCLINE_TRY(query_texts(db_,
+                               "SELECT name FROM main.sqlite_schema WHERE type='table' AND name "
+                               "GLOB 'sync_before_[0-9]*'",
+                               &more));
+      names.insert(names.end(), more.begin(), more.end());
+    }
+    for (const std::string& name : names) {
+      Statement images;
+      SYNCLINE_TRY(
+          images.prepare(db_, "DELETE FROM main." + quote_name(name) + " WHERE seq<=?1"));
+      images.bind(1, head);
+      SYNCLINE_TRY(images.run());
+    }
+    return {};
+  }
+
   Status take(const Statement& log) {
     const auto number = static_cast<uint32_t>(log.integer(3));
     if (access_ == nullptr || access_->table().number != number) {
@@ -258,6 +302,26 @@ Status overlay_row(TableAccess* access, const Registry& registry, std::span<cons
   SYNCLINE_TRY(fold_into(access, registry, events, exists, arena, row, work, changed));
   if (*changed) row->state.cells = arena->copy(row->state.cells);
   return {};
+}
+
+Status read_current_row(TableAccess* access, const Registry& registry, RowKey key, Arena* arena,
+                        LocalRow* row, RowState* state) {
+  row->key = key;
+  SYNCLINE_TRY(access->read_state(key, arena, row));
+  SYNCLINE_TRY(access->read_base(key, arena, row));
+  std::vector<LogEvent> events;
+  SYNCLINE_TRY(access->read_events(key, registry.folded, &events));
+  const int64_t at = registry.position(access->table().number);
+  for (LogEvent& event : events) {
+    event.columns_known = columns_known(registry.extras[static_cast<size_t>(at)], event.seq);
+  }
+  FoldWork work;
+  bool changed = false;
+  if (!events.empty()) {
+    SYNCLINE_TRY(
+        overlay_row(access, registry, events, row->stored, arena, row, &work, &changed));
+  }
+  return load_row(*row, access->table(), state);
 }
 
 Status fold_all(sqlite3* db, Registry* registry) {

@@ -25,6 +25,11 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
 Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
                    bool exists, Arena* arena, LocalRow* row, FoldWork* work, bool* changed);
 
+// Reads a row as it is now: base row, state, and what the log says that is not folded yet, overlaid.
+// *state has its values resolved; `row` and it view `arena`. Writes nothing.
+Status read_current_row(TableAccess* access, const Registry& registry, RowKey key, Arena* arena,
+                        LocalRow* row, RowState* state);
+
 // Folds every entry not folded yet. REQUIRES: a write transaction. Cost: a sort of the new entries,
 // then one pass in key order.
 Status fold_all(sqlite3* db, Registry* registry);

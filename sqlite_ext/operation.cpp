@@ -120,6 +120,16 @@ Status Operation::begin_apply(const char* what) {
   return write_.renew();
 }
 
+void Operation::end_apply() {
+  port_.reset();
+  switches_.reset();
+}
+
+Status Operation::check_schema_again() {
+  registry_.schema_version = -1;
+  return check_schema(db_, true, &registry_, &changes_);
+}
+
 Status Operation::commit() {
   if (!changes_.appeared.empty()) SYNCLINE_TRY(fold());
   port_.reset();

@@ -36,6 +36,10 @@ class Operation {
   Status fold();
   // Switches triggers and foreign keys off until the end. REQUIRES: begin_write.
   Status begin_apply(const char* what);
+  // Switches them on again.
+  void end_apply();
+  // Looks at the schema again, whether or not it moved: something that it is matched with has.
+  Status check_schema_again();
   Status commit();
 
   sqlite3* db() const { return db_; }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "sqlite_ext/capture.h"
+#include "syncline/origin.h"
 
 namespace syncline {
 
@@ -23,7 +24,8 @@ CREATE TABLE main.sync_vector(site INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hl
 CREATE TABLE main.sync_table(n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   present INTEGER NOT NULL, on_delete INTEGER NOT NULL, base_site INTEGER NOT NULL,
   base_seq INTEGER NOT NULL, rank INTEGER NOT NULL, suspect TEXT, enabled_at TEXT,
-  refers INTEGER NOT NULL, referred INTEGER NOT NULL, referred_columns TEXT NOT NULL);
+  refers INTEGER NOT NULL, referred INTEGER NOT NULL, referred_columns TEXT NOT NULL,
+  foreign_keys TEXT NOT NULL);
 CREATE TABLE main.sync_column(t INTEGER, n INTEGER, name TEXT NOT NULL, type TEXT NOT NULL,
   present INTEGER NOT NULL, dropped INTEGER NOT NULL, key INTEGER NOT NULL,
   known_after INTEGER NOT NULL, PRIMARY KEY(t,n)) WITHOUT ROWID;
@@ -41,10 +43,14 @@ CREATE TABLE main.sync_conflict(id TEXT PRIMARY KEY, t INTEGER NOT NULL, key BLO
   table_name TEXT, pk TEXT, column_name TEXT, kind TEXT, severity TEXT, status TEXT, base TEXT,
   local TEXT, remote TEXT, winner TEXT, policy TEXT, confidence REAL, local_site TEXT,
   remote_site TEXT, local_at TEXT, remote_at TEXT, detected_at TEXT, resolved_at TEXT,
-  resolved_by TEXT, note TEXT) WITHOUT ROWID;
+  resolved_by TEXT, note TEXT, local_actor TEXT, remote_actor TEXT, how TEXT, choice TEXT,
+  reopens TEXT, places TEXT) WITHOUT ROWID;
 CREATE INDEX main.sync_conflict_row ON sync_conflict(t,key);
 CREATE INDEX main.sync_conflict_held ON sync_conflict(detected_at,id) WHERE status='open'
   AND kind IN ('unique','foreign_key','constraint');
+CREATE TABLE main.sync_event(event INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,
+  conflict_id TEXT NOT NULL, table_name TEXT, pk TEXT, column_name TEXT, detail TEXT);
+CREATE TABLE main.sync_origin(from_seq INTEGER PRIMARY KEY, origin TEXT NOT NULL);
 CREATE TABLE main.sync_peer(name TEXT PRIMARY KEY, url TEXT NOT NULL, options TEXT, site TEXT,
   site_name TEXT, vector TEXT, last_success TEXT, last_error TEXT, last_attempt TEXT,
   failures INTEGER NOT NULL DEFAULT 0, clock_ahead_ms INTEGER) WITHOUT ROWID;
@@ -134,11 +140,39 @@ std::string text_of(const std::vector<ColumnNumber>& numbers) {
   return out;
 }
 
+// "parent,action,3,4;..." and back.
+std::vector<ForeignKeyInfo> foreign_keys_of(std::string_view text) {
+  std::vector<ForeignKeyInfo> out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(';'), text.size());
+    const std::vector<ColumnNumber> numbers = numbers_of(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (numbers.size() < 3) continue;
+    ForeignKeyInfo key;
+    key.parent = numbers[0];
+    key.on_delete = static_cast<ForeignAction>(numbers[1]);
+    key.columns.assign(numbers.begin() + 2, numbers.end());
+    out.push_back(std::move(key));
+  }
+  return out;
+}
+
+std::string text_of(const std::vector<ForeignKeyInfo>& keys) {
+  std::string out;
+  for (const ForeignKeyInfo& key : keys) {
+    std::vector<ColumnNumber> numbers{key.parent, static_cast<ColumnNumber>(key.on_delete)};
+    numbers.insert(numbers.end(), key.columns.begin(), key.columns.end());
+    out += (out.empty() ? "" : ";") + text_of(numbers);
+  }
+  return out;
+}
+
 Status load_tables(sqlite3* db, Registry* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
                          "SELECT n,name,present,on_delete,base_site,base_seq,rank,suspect,"
-                         "enabled_at,refers,referred,referred_columns FROM main.sync_table "
+                         "enabled_at,refers,referred,referred_columns,foreign_keys FROM "
+                         "main.sync_table "
                          "ORDER BY rank,name"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
@@ -147,7 +181,6 @@ Status load_tables(sqlite3* db, Registry* out) {
     table.number = static_cast<uint32_t>(s.integer(0));
     table.name = s.text(1);
     table.present = s.integer(2) != 0;
-    table.on_delete = static_cast<OnDelete>(s.integer(3));
     table.baseline.site = static_cast<SiteIndex>(s.integer(4));
     table.baseline.seq = static_cast<uint64_t>(s.integer(5));
     table.rank = static_cast<uint32_t>(s.integer(6));
@@ -157,9 +190,26 @@ Status load_tables(sqlite3* db, Registry* out) {
     table.refers = s.integer(9) != 0;
     table.referred = s.integer(10) != 0;
     table.referred_columns = numbers_of(s.bytes(11));
+    table.foreign_keys = foreign_keys_of(s.bytes(12));
     out->tables.push_back(std::move(table));
     out->extras.push_back(std::move(extra));
   }
+}
+
+// One "number<tab>name" a line.
+Status load_local(sqlite3* db, Registry* out) {
+  std::string text;
+  SYNCLINE_TRY(query_text(db, "SELECT value FROM main.sync_meta WHERE key='local'", &text));
+  size_t begin = 0;
+  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    uint32_t number = 0;
+    const char* at = std::from_chars(text.data() + begin, text.data() + end, number).ptr + 1;
+    const int64_t position = out->position(number);
+    if (position < 0 || at > text.data() + end) continue;
+    out->extras[static_cast<size_t>(position)].local.emplace_back(
+        at, static_cast<size_t>(text.data() + end - at));
+  }
+  return {};
 }
 
 Status load_fire(sqlite3* db, Registry* out) {
@@ -229,10 +279,59 @@ Status load_registry(sqlite3* db, Registry* out) {
   SYNCLINE_TRY(load_sites(db, out));
   SYNCLINE_TRY(load_tables(db, out));
   SYNCLINE_TRY(load_fire(db, out));
+  SYNCLINE_TRY(load_local(db, out));
   SYNCLINE_TRY(load_columns(db, out));
   SYNCLINE_TRY(load_settings(db, out));
-  apply_policies(out->settings, &out->tables);
+  SYNCLINE_TRY(load_origins(db, out));
+  refresh_policies(out);
   return {};
+}
+
+void refresh_policies(Registry* registry) {
+  // Settings alone say what these are.
+  for (TableInfo& table : registry->tables) {
+    table.on_delete = OnDelete::update_wins;
+    table.row_grain = false;
+    table.severity = {};
+  }
+  apply_policies(registry->settings, &registry->tables);
+}
+
+const OriginSpan* Registry::origin_of(uint64_t seq) const {
+  const auto after =
+      std::upper_bound(origins.begin(), origins.end(), seq,
+                       [](uint64_t s, const OriginSpan& span) { return s < span.from_seq; });
+  if (after == origins.begin()) return nullptr;
+  const OriginSpan& span = *std::prev(after);
+  return span.origin.empty() ? nullptr : &span;
+}
+
+Status load_origins(sqlite3* db, Registry* out) {
+  out->origins.clear();
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "SELECT from_seq,origin FROM main.sync_origin ORDER BY from_seq"));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    OriginSpan span;
+    span.from_seq = static_cast<uint64_t>(s.integer(0));
+    span.origin = s.text(1);
+    span.decides = origin_from_text(span.origin).decides();
+    out->origins.push_back(std::move(span));
+  }
+}
+
+Status save_origin(sqlite3* db, uint64_t from_seq, std::string_view origin) {
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db, "INSERT OR REPLACE INTO main.sync_origin VALUES(?1,?2)"));
+  s.bind(1, from_seq);
+  s.bind(2, origin);
+  return s.run();
+}
+
+Status trim_origins(sqlite3* db, uint64_t folded) {
+  return execute(db, "DELETE FROM main.sync_origin WHERE from_seq<(SELECT max(from_seq) FROM "
+                     "main.sync_origin WHERE from_seq<=" + std::to_string(folded + 1) + ")");
 }
 
 Status create_registry(sqlite3* db, Registry* out) {
@@ -293,17 +392,27 @@ Status save_fire(sqlite3* db, const Registry& registry) {
   return save_meta(db, "fire", Value::text(text));
 }
 
+Status save_local(sqlite3* db, const Registry& registry) {
+  std::string text;
+  for (size_t i = 0; i < registry.tables.size(); ++i) {
+    for (const std::string& name : registry.extras[i].local) {
+      text += std::to_string(registry.tables[i].number) + "\t" + name + "\n";
+    }
+  }
+  return save_meta(db, "local", Value::text(text));
+}
+
 Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   const TableInfo& table = registry.tables[position];
   const TableExtra& extra = registry.extras[position];
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
                          "INSERT OR REPLACE INTO main.sync_table VALUES(?1,?2,?3,?4,?5,?6,?7,"
-                         "nullif(?8,''),nullif(?9,''),?10,?11,?12)"));
+                         "nullif(?8,''),nullif(?9,''),?10,?11,?12,?13)"));
   s.bind(1, int64_t{table.number});
   s.bind(2, std::string_view(table.name));
   s.bind(3, int64_t{table.present});
-  s.bind(4, static_cast<int64_t>(table.on_delete));
+  s.bind(4, int64_t{0});  // settings say it
   s.bind(5, int64_t{table.baseline.site});
   s.bind(6, table.baseline.seq);
   s.bind(7, int64_t{table.rank});
@@ -313,6 +422,8 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   s.bind(11, int64_t{table.referred});
   const std::string referred_columns = text_of(table.referred_columns);
   s.bind(12, std::string_view(referred_columns));
+  const std::string foreign_keys = text_of(table.foreign_keys);
+  s.bind(13, std::string_view(foreign_keys));
   SYNCLINE_TRY(s.run());
   Statement c;
   SYNCLINE_TRY(c.prepare(db,
@@ -340,7 +451,8 @@ Status delete_table(sqlite3* db, uint32_t number) {
                          "; DELETE FROM main.sync_column WHERE t=" + n +
                          "; DELETE FROM main.sync_conflict WHERE t=" + n +
                          "; DROP TABLE IF EXISTS main.sync_state_" + n +
-                         "; DROP TABLE IF EXISTS main.sync_image_" + n);
+                         "; DROP TABLE IF EXISTS main.sync_image_" + n +
+                         "; DROP TABLE IF EXISTS main.sync_before_" + n);
 }
 
 Status create_state(sqlite3* db, Registry* registry, const TableInfo& table) {
@@ -377,6 +489,11 @@ Status create_image(sqlite3* db, const TableInfo& table) {
   }
   if (!have.empty()) return {};
   return execute(db, "CREATE TABLE main." + name + "(seq INTEGER PRIMARY KEY" + columns + ")");
+}
+
+Status create_before(sqlite3* db, uint32_t table) {
+  return execute(db, "CREATE TABLE IF NOT EXISTS main.sync_before_" + std::to_string(table) +
+                         "(seq INTEGER,n INTEGER,v,PRIMARY KEY(seq,n)) WITHOUT ROWID");
 }
 
 Status log_head(sqlite3* db, VectorEntry* out) {

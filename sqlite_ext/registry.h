@@ -12,9 +12,12 @@
 //   `site` began to grow to seq sync_context(id, begin, vector)  what is known of single rows
 //   beyond our knowledge sync_incoming(sender, token, begin)  exchanges that have not ended
 //   sync_setting(key, value, hlc, site)  what all sites share (core settings.h)
-//   sync_conflict, sync_peer         see conflict_store.h and peer_store.h
+//   sync_origin(from_seq, origin)    who writes the log entries from `from_seq` on (core origin.h)
+//   sync_conflict, sync_event, sync_peer  see conflict_store.h and peer_store.h
 //   sync_state_<n>                   packed row state, keyed like the table
 //   sync_image_<n>                   last images of deleted rows that are not folded yet
+//   sync_before_<n>(seq, n, v)       what an update that is not folded yet saw in column n; only of
+//                                    tables with policies that need it (core policy.h)
 #pragma once
 
 #include <string>
@@ -38,11 +41,19 @@ struct TableExtra {
   std::string enabled_at;  // ISO timestamp
   bool fire = false;       // the application's triggers run on rows that arrive
   bool adopting = false;   // was parked until just now: held rows are to be tried again
+  std::vector<std::string> local;  // columns that never leave this database: not in TableInfo
 };
 
 struct Incarnation {
   uint64_t from_seq = 0;
   SiteIndex site = 0;
+};
+
+// Who wrote the log entries from `from_seq` on, up to the next one's.
+struct OriginSpan {
+  uint64_t from_seq = 0;
+  std::string origin;  // text; empty: nobody said
+  bool decides = false;
 };
 
 struct Registry {
@@ -58,7 +69,10 @@ struct Registry {
   std::vector<TableInfo> tables;
   std::vector<TableExtra> extras;  // parallel to tables
   Settings settings;
+  std::vector<OriginSpan> origins;  // ascending
 
+  // Of a log entry; null if nobody said anything.
+  const OriginSpan* origin_of(uint64_t seq) const;
   SiteIndex self() const { return incarnations.empty() ? 0 : incarnations.back().site; }
   // Position in `tables` of the table with this number, or -1.
   int64_t position(uint32_t number) const;
@@ -78,11 +92,22 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position);
 Status save_fire(sqlite3* db, const Registry& registry);
 // Stores a setting in place of what its key had.
 Status save_setting(sqlite3* db, const Setting& setting);
+// Writes which columns are local.
+Status save_local(sqlite3* db, const Registry& registry);
+// Brings what policies say of tables up to the settings.
+void refresh_policies(Registry* registry);
+Status load_origins(sqlite3* db, Registry* out);
+// From log position `from_seq` on, `origin` is who writes.
+Status save_origin(sqlite3* db, uint64_t from_seq, std::string_view origin);
+// Forgets spans that no entry beyond `folded` needs; the last one stays.
+Status trim_origins(sqlite3* db, uint64_t folded);
 Status delete_table(sqlite3* db, uint32_t number);
 // Creates sync_state_<n>, and makes the log wide enough for its key.
 Status create_state(sqlite3* db, Registry* registry, const TableInfo& table);
 // Creates sync_image_<n>, or adds the columns it lacks.
 Status create_image(sqlite3* db, const TableInfo& table);
+// Creates sync_before_<n> if there is none.
+Status create_before(sqlite3* db, uint32_t table);
 
 // The newest log position and its hlc; zeros on an empty log.
 Status log_head(sqlite3* db, VectorEntry* out);

@@ -63,6 +63,7 @@ bool as_planned(const FoundTriggers& found, const CapturePlan& plan) {
 }
 
 // Columns: renames are matched by order, since SQLite keeps a renamed column's place.
+// Local columns are not in `base`.
 void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, TableExtra* extra,
                    std::vector<ColumnNumber>* appeared) {
   std::vector<ColumnNumber> gone;
@@ -106,6 +107,14 @@ void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
     table->columns.push_back(std::move(info));
     extra->known_after.push_back(head);
   }
+}
+
+void hide_local(const TableExtra& extra, BaseTable* base) {
+  std::erase_if(base->columns, [&](const BaseColumn& column) {
+    return std::any_of(extra.local.begin(), extra.local.end(), [&](const std::string& name) {
+      return sqlite3_stricmp(name.c_str(), column.name.c_str()) == 0;
+    });
+  });
 }
 
 bool same_key(const TableInfo& table, const BaseTable& base) {
@@ -168,10 +177,12 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
   *keep = base.exists && base.type == "table" && !base.key.empty();
   if (!*keep) return write ? delete_table(db, table.number) : Status();
   table.name = base.name;
+  hide_local(registry->extras[position], &base);
   std::vector<ColumnNumber> appeared;
   match_columns(base, head, &table, &registry->extras[position], &appeared);
   for (ColumnNumber n : appeared)
     changes->appeared.emplace_back(table.number, n);
+  refresh_policies(registry);
   if (!same_key(table, base)) {
     registry->extras[position].suspect =
         "the primary key was changed: sync_disable the table and sync_enable it again";
@@ -194,7 +205,9 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
     if (column == nullptr) return {StatusCode::internal, "the registry is out of step"};
     std::string type = column->declared;
     const bool any = type.size() == 3 && sqlite3_strnicmp(type.c_str(), "any", 3) == 0;
-    plan->columns.push_back({n, column->name, any || column->affinity == Affinity::blob});
+    const auto& policy = table.columns[n].policy;
+    plan->columns.push_back({n, column->name, any || column->affinity == Affinity::blob,
+                             policy && policy->needs_notes()});
   }
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db, base.name, &indexes));
@@ -204,8 +217,27 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
   return {};
 }
 
+Status renew_triggers(sqlite3* db, Registry* registry) {
+  for (size_t i = 0; i < registry->tables.size(); ++i) {
+    const TableInfo& table = registry->tables[i];
+    if (!table.present) continue;
+    FoundTriggers found;
+    SYNCLINE_TRY(find_triggers(db, table.number, &found));
+    BaseTable base;
+    SYNCLINE_TRY(describe_table(db, table.name, &base));
+    if (found.text.empty() || !base.exists) continue;  // the next check sees to it
+    CapturePlan plan;
+    SYNCLINE_TRY(plan_capture(db, table, base, &plan));
+    if (!as_planned(found, plan)) SYNCLINE_TRY(make_triggers(db, plan));
+  }
+  return {};
+}
+
 Status make_triggers(sqlite3* db, const CapturePlan& plan) {
   SYNCLINE_TRY(drop_triggers(db, plan.table));
+  for (const CaptureColumn& column : plan.columns) {
+    if (column.noted) SYNCLINE_TRY(create_before(db, plan.table));
+  }
   for (const std::string& sql : capture_triggers(plan))
     SYNCLINE_TRY(execute(db, sql));
   return {};
@@ -245,6 +277,34 @@ void note_reference(const ForeignKey& key, TableInfo* child, std::vector<TableIn
   }
 }
 
+ForeignAction action_of(std::string_view on_delete) {
+  if (on_delete == "CASCADE") return ForeignAction::cascade;
+  if (on_delete == "SET NULL") return ForeignAction::set_null;
+  if (on_delete == "SET DEFAULT") return ForeignAction::set_default;
+  return ForeignAction::restrict;
+}
+
+// What the core can act upon: a key that refers to exactly the primary key of a tracked table.
+void note_foreign_key(const ForeignKey& key, const std::vector<TableInfo>& tables,
+                      TableInfo* child) {
+  for (const TableInfo& parent : tables) {
+    if (!parent.present || parent.name != key.parent) continue;
+    if (key.to.size() != parent.key.size() || key.from.size() != key.to.size()) return;
+    ForeignKeyInfo info;
+    info.parent = parent.number;
+    info.on_delete = action_of(key.on_delete);
+    for (const ColumnNumber part : parent.key) {
+      for (size_t i = 0; i < key.to.size(); ++i) {
+        if (find_column(parent.columns, key.to[i]) != int64_t{part}) continue;
+        const int64_t column = find_column(child->columns, key.from[i]);
+        if (column >= 0) info.columns.push_back(static_cast<ColumnNumber>(column));
+      }
+    }
+    if (info.columns.size() == parent.key.size()) child->foreign_keys.push_back(std::move(info));
+    return;
+  }
+}
+
 // Which tables each one waits for, by name.
 using Parents = std::map<std::string, std::set<std::string>>;
 
@@ -252,6 +312,7 @@ Status find_parents(sqlite3* db, Registry* registry, Parents* waits) {
   for (TableInfo& table : registry->tables) {
     table.refers = table.referred = false;
     table.referred_columns.clear();
+    table.foreign_keys.clear();
   }
   for (TableInfo& table : registry->tables) {
     std::set<std::string>& parents = (*waits)[table.name];
@@ -259,6 +320,7 @@ Status find_parents(sqlite3* db, Registry* registry, Parents* waits) {
     if (table.present) SYNCLINE_TRY(foreign_keys(db, table.name, &keys));
     for (const ForeignKey& key : keys) {
       note_reference(key, &table, &registry->tables);
+      note_foreign_key(key, registry->tables, &table);
       if (key.parent != table.name) parents.insert(key.parent);
     }
   }

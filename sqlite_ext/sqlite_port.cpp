@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "sqlite_ext/conflict_store.h"
+#include "sqlite_ext/schema_check.h"
 
 namespace syncline {
 
@@ -250,6 +251,10 @@ Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   for (const Setting& setting : update.settings_new) {
     registry_.settings.merge(setting);
     SYNCLINE_TRY(save_setting(db_, setting));
+  }
+  if (!update.settings_new.empty()) {
+    refresh_policies(&registry_);
+    SYNCLINE_TRY(renew_triggers(db_, &registry_));
   }
   return update.hlc_max > 0 ? raise_floor(db_, update.hlc_max + 1) : Status();
 }

@@ -60,6 +60,8 @@ Status TableAccess::prepare_all() {
                                    "main.sync_state_" +
                                        n + " WHERE " + state_match));
   if (!table_.present) return {};
+  for (const ColumnInfo& column : table_.columns)
+    noted_ = noted_ || (column.present && column.policy && column.policy->needs_notes());
 
   SYNCLINE_TRY(describe_table(db_, table_.name, &base_));
   if (!base_.exists) {
@@ -276,6 +278,50 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena
   }
   *image = values;
   return {};
+}
+
+Status TableAccess::read_before(std::span<const uint64_t> seqs, Arena* arena,
+                                std::span<const Value>* before) {
+  if (!read_before_.prepared()) {
+    SYNCLINE_TRY(read_before_.prepare(
+        db_, "SELECT n,v FROM main.sync_before_" + std::to_string(table_.number) +
+                 " WHERE seq=?1"));
+  }
+  const std::span<Value> values = arena->values(table_.column_count());
+  for (const uint64_t seq : seqs) {
+    read_before_.bind(1, seq);
+    for (bool row = true;;) {
+      SYNCLINE_TRY(read_before_.next(&row));
+      if (!row) break;
+      const auto column = static_cast<size_t>(read_before_.integer(0));
+      if (column >= values.size() || !values[column].is(ValueKind::absent)) continue;
+      values[column] = to_wire(static_cast<ColumnNumber>(column), read_before_.value(1), arena);
+    }
+    read_before_.reset();
+  }
+  *before = values;
+  return {};
+}
+
+Status TableAccess::read_events(RowKey key, uint64_t folded, std::vector<LogEvent>* events) {
+  std::string match;
+  for (size_t i = 1; i <= key.size(); ++i)
+    match += " AND k" + std::to_string(i) + "=?" + std::to_string(i);
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db_, "SELECT seq,ver,mask FROM main.sync_log WHERE seq>" +
+                                  std::to_string(folded) + " AND t=" +
+                                  std::to_string(table_.number) + match + " ORDER BY seq"));
+  bind_key(&s, 1, key);
+  events->clear();
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    LogEvent event;
+    event.seq = static_cast<uint64_t>(s.integer(0));
+    event.hlc = static_cast<Hlc>(s.integer(1));
+    event.mask = s.integer(2);
+    events->push_back(event);
+  }
 }
 
 Status TableAccess::open_base_cursor(RowKey start, Statement* out) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sqlite_ext/catalog.h"
+#include "syncline/fold.h"
 #include "syncline/port.h"
 
 namespace syncline {
@@ -33,6 +34,16 @@ class TableAccess {
   // Values by column that were deleted at one of `events`, newest first; empty if there are none.
   Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
                     std::span<const Value>* image);
+
+  // By column: what the first of the updates at `events` that changed it saw there; absent where
+  // none did. REQUIRES: has_noted().
+  Status read_before(std::span<const uint64_t> seqs, Arena* arena, std::span<const Value>* before);
+  // Whether some column's policy wants to know what an update saw.
+  bool has_noted() const { return noted_; }
+  // Entries of the row that are not folded yet, in order: origins not filled in.
+  Status read_events(RowKey key, uint64_t folded, std::vector<LogEvent>* events);
+  // Appends an entry to the log, with an image if there is one.
+  Status append_log(RowKey key, int64_t mask, std::span<const Value> image);
 
   // Keys and bytes of what is to be written are views that outlive the call.
   struct StateWrite {
@@ -91,7 +102,8 @@ class TableAccess {
   std::vector<ColumnNumber> imaged_;        // present and not of the key
   std::vector<std::string> key_collation_;  // of the base table's key
   std::string key_match_;                   // WHERE of one base row, by its binary key
-  Statement read_state_, read_base_, exists_, read_image_, erase_, fill_;
+  bool noted_ = false;
+  Statement read_state_, read_base_, exists_, read_image_, read_before_, erase_, fill_;
   Statement write_state_, write_states_, relay_, relays_;  // one row, many rows
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
 };

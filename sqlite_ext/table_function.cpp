@@ -160,6 +160,7 @@ int filter(sqlite3_vtab_cursor* base, int given, const char*, int, sqlite3_value
       if (type == SQLITE_NULL) continue;
       arguments[i].given = true;
       arguments[i].blob = type == SQLITE_BLOB;
+      arguments[i].integer = type == SQLITE_INTEGER;
       const void* bytes = arguments[i].blob ? sqlite3_value_blob(value)
                                             : static_cast<const void*>(sqlite3_value_text(value));
       const auto size = static_cast<size_t>(sqlite3_value_bytes(value));

@@ -24,6 +24,7 @@ class RowSource {
 struct Argument {
   bool given = false;
   bool blob = false;
+  bool integer = false;  // `bytes` are its digits
   std::string bytes;
 };
 using Arguments = std::vector<Argument>;

@@ -28,6 +28,11 @@ std::string tuples(const std::string& first, size_t marks, size_t rows) {
   return out;
 }
 
+// "VALUES(first,?,?)"
+std::string tuples_head(const std::string& first, size_t marks) {
+  return "VALUES" + tuples(first + ",", marks, 1);
+}
+
 }  // namespace
 
 int TableAccess::bind_state(Statement* statement, int at, const StateWrite& write) const {
@@ -85,6 +90,31 @@ Status TableAccess::append_relay(std::span<const RowKey> keys) {
     keys = keys.subspan(count);
   }
   return {};
+}
+
+Status TableAccess::append_log(RowKey key, int64_t mask, std::span<const Value> image) {
+  const std::string n = std::to_string(table_.number);
+  Statement log;
+  SYNCLINE_TRY(log.prepare(
+      db_, "INSERT INTO main.sync_log(t,ver,mask," + key_list(key.size()) + ") " +
+               tuples_head(n + "," + kClockSql + "," + std::to_string(mask), key.size())));
+  bind_key(&log, 1, key);
+  SYNCLINE_TRY(log.run());
+  if (image.empty() || imaged_.empty()) return {};
+  std::string columns, marks;
+  for (ColumnNumber c : imaged_) {
+    columns += ",c" + std::to_string(c);
+    marks += ",?";
+  }
+  Statement keep;
+  SYNCLINE_TRY(keep.prepare(db_, "INSERT INTO main.sync_image_" + n + "(seq" + columns +
+                                     ") VALUES(last_insert_rowid()" + marks + ")"));
+  for (size_t i = 0; i < imaged_.size(); ++i) {
+    Value local;
+    to_local(imaged_[i], image[imaged_[i]], &local);
+    keep.bind(static_cast<int>(i) + 1, local);
+  }
+  return keep.run();
 }
 
 void TableAccess::refuse_value(ColumnNumber column, StoreOutcome* outcome) const {

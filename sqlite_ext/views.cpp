@@ -136,7 +136,7 @@ Status open_tables(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
 const char* const kConflictColumns =
     "id, table_name, pk, column_name, kind, severity, status, base, local, remote, winner, "
     "policy, confidence, local_site, remote_site, local_at, remote_at, detected_at, resolved_at, "
-    "resolved_by, note";
+    "resolved_by, note, local_actor, remote_actor, how, choice";
 
 Status open_conflicts(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
   bool there = false;
@@ -195,7 +195,7 @@ const TableFunction kViews[] = {
      "table_name, primary_key, columns, tracked_since, rows_with_state, log_length, "
      "metadata_bytes, status, note",
      "", 9, 0, open_tables},
-    {"sync_conflicts", kConflictColumns, "", 21, 0, open_conflicts},
+    {"sync_conflicts", kConflictColumns, "", 25, 0, open_conflicts},
     {"sync_peers",
      "name, url, site, site_name, vector, last_attempt, last_success, last_error, failures, "
      "breaker, clock_ahead_ms",

@@ -40,7 +40,8 @@ class Planner {
 
   Status undo() {
     if (holds_row(conflict_.kind)) {
-      return refused("a decision about a held row is not taken back by a write of its cells");
+      out_.held = true;
+      return keep(conflict_.remote);  // what was held
     }
     if (!conflict_.column_name.empty()) {
       ColumnNumber column = 0;

@@ -75,7 +75,7 @@ std::string origin_to_text(const Origin& origin) {
 Origin origin_from_text(std::string_view text) {
   Origin out;
   // Every member is a flat string or number, but for one object: depth is no concern.
-  if (text.empty() || text.size() > limits::setting_value_bytes_max * 16) return out;
+  if (text.empty() || text.size() > limits::note_bytes_max) return out;
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return out;
   out.actor = text_of(json, "actor");

@@ -48,8 +48,8 @@ struct Decision {
 Status plan_decision(const DecisionInput& input, Choice choice, const Value& given, Arena* arena,
                      Decision* out);
 
-// What writes back what was shown before the conflict was settled. Errors: refused for kinds that
-// hold rows, whose host undoes them.
+// What writes back what was shown before the conflict was settled. Of a held row (`held`): what the
+// host is to hold again, where now something else is stored, or it itself.
 Status plan_undo(const DecisionInput& input, Arena* arena, Decision* out);
 
 // Rows of sync_preview: every choice that is possible, what its place would show, what it does.
