@@ -156,7 +156,10 @@ Status ApplyRun::reconsider(const TableInfo& table, Work* work, bool* stored) {
   RowWrite write;
   StoreOutcome outcome;
   SYNCLINE_TRY(store_one(table, work, &write, &outcome));
-  if (!outcome.stored) return {};
+  if (!outcome.stored) {  // what it shows clashes with another row: like any row that arrives
+    *stored = false;
+    return hold(table, work, outcome.kind, outcome.reason);
+  }
   const RowRef row{table.number, encode_key(write.key), {}};
   std::vector<RowRef> dangling;
   SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&row, 1), {}, &dangling));
