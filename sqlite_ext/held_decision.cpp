@@ -230,6 +230,26 @@ Status hold_again(Operation* operation, DecisionWriter* writer, TableAccess* acc
   return raise_floor(db, version.hlc + 1);
 }
 
+// Who stands in the place of the row as it was held: they are to stay.
+Status find_rivals(Operation* operation, TableAccess* access, const DecisionScene& scene,
+                   std::span<const Value> values, std::vector<std::string>* rivals) {
+  sqlite3* db = operation->db();
+  SYNCLINE_TRY(operation->begin_apply("sync_undo"));
+  SYNCLINE_TRY(execute(db, "SAVEPOINT sync_probe"));
+  RowWrite write;
+  write.key = scene.key;
+  write.values = values;
+  write.base = BaseAction::erase;
+  StoreOutcome outcome;
+  Status probed = access->write_base(write, &outcome);
+  write.base = BaseAction::insert;
+  if (probed.ok()) probed = access->write_base(write, &outcome);
+  SYNCLINE_TRY(execute(db, "ROLLBACK TO sync_probe; RELEASE sync_probe"));
+  operation->end_apply();
+  *rivals = outcome.rivals;
+  return probed;
+}
+
 Status record_held(Operation* operation, const DecisionScene& scene,
                    std::span<const Value> values) {
   const Registry& registry = operation->registry();
@@ -263,19 +283,8 @@ Status undo_held(Operation* operation, DecisionWriter* writer, DecisionScene* sc
   Decision before;
   SYNCLINE_TRY(plan_undo(scene->input(registry), &scene->arena, &before));
   const std::vector<Value>& values = before.values;
-  // Who stands in its place now, if nobody had to leave for it: they are to stay.
   std::vector<std::string> rivals;
-  if (!scene->local.stored) {
-    SYNCLINE_TRY(execute(operation->db(), "SAVEPOINT sync_probe"));
-    Decision plan;
-    plan.exists = true;
-    plan.values = values;
-    StoreOutcome outcome;
-    const Status probed = writer->write(access, scene->local, plan, &outcome);
-    SYNCLINE_TRY(execute(operation->db(), "ROLLBACK TO sync_probe; RELEASE sync_probe"));
-    SYNCLINE_TRY(probed);
-    rivals = outcome.rivals;
-  }
+  SYNCLINE_TRY(find_rivals(operation, access, *scene, values, &rivals));
   SYNCLINE_TRY(hold_again(operation, writer, access, *scene, values));
   SYNCLINE_TRY(record_held(operation, *scene, values));
   // Later versions than the held row's: they keep its place, here and elsewhere.
