@@ -82,7 +82,8 @@ def pgbench(database, bindir, script, folder, clients, seconds):
         old.unlink()
     out = subprocess.run(
         [f"{bindir}/pgbench", "-n", "-M", "prepared", "-f", str(path), "-c", str(clients), "-j",
-         str(clients), "-T", str(seconds), "-l", "--log-prefix", str(log), database.name], env=database.env, capture_output=True, text=True, check=True).stdout
+         str(clients), "-T", str(seconds), "-l", "--log-prefix", str(log), database.name],
+        env=database.env, capture_output=True, text=True, check=True).stdout
     latencies = sorted(int(line.split()[2]) for part in pathlib.Path(folder).glob("latency*")
                        for line in part.read_text(encoding="utf-8").splitlines())
     throughput = float(re.search(r"tps = ([0-9.]+)", out)[1])
