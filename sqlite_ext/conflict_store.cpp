@@ -265,6 +265,16 @@ Status close_superseded(sqlite3* db, const TableInfo& table, const std::string& 
   return {};
 }
 
+Status forget_open_conflicts(sqlite3* db, uint32_t table, const std::string& key) {
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db,
+                         "DELETE FROM main.sync_conflict WHERE t=?1 AND key=?2 AND status='open' "
+                         "AND kind NOT IN ('unique','foreign_key','constraint')"));
+  s.bind(1, int64_t{table});
+  s.bind_blob(2, key);
+  return s.run();
+}
+
 // Its key column stays empty: nothing will ever try to store such a row again.
 Status record_null_key(sqlite3* db, const TableInfo& table, RowKey key, bool exists) {
   ConflictRecord record;

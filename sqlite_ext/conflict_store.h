@@ -43,6 +43,8 @@ Status list_held(sqlite3* db, std::vector<RowRef>* out);
 Status close_superseded(sqlite3* db, const TableInfo& table, const std::string& key,
                         const std::vector<std::string>& still_open, const RowState& after,
                         const SiteTable& sites);
+// Forgets the open conflicts of a row's versions, as if they had never been seen.
+Status forget_open_conflicts(sqlite3* db, uint32_t table, const std::string& key);
 // Lists a row with NULL in its key, which has no identity and stays in this database; or, if none
 // `exists` any more, closes the entry.
 Status record_null_key(sqlite3* db, const TableInfo& table, RowKey key, bool exists);

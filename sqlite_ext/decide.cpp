@@ -50,7 +50,8 @@ Status refused_write(const TableInfo& table, const StoreOutcome& outcome, const 
 }
 
 DecisionInput DecisionScene::input(const Registry& registry) const {
-  return {&registry.tables[position], key, &row, &registry.sites, local.stored, &stored.text};
+  return {&registry.tables[position], key, &row, &registry.sites, local.stored, &stored.text,
+          local.values};
 }
 
 Status load_scene(sqlite3* db, const Registry& registry, AccessPool* pool, std::string_view id,

@@ -279,6 +279,12 @@ Status undo_held(Operation* operation, DecisionWriter* writer, DecisionScene* sc
   TableAccess* access = nullptr;
   SYNCLINE_TRY(writer->pool().get(table.number, &access));
   const std::vector<Place> places = places_of(scene->stored.places);
+  if (scene->stored.text.kind == "foreign_key" && scene->local.stored && places.empty()) {
+    return {StatusCode::refused,
+            "what the foreign key of conflict " + scene->stored.text.id +
+                " did is not known here, so it is not taken back",
+            "undo it where it was decided, or write the rows as they should be"};
+  }
   Mover mover(writer, registry);
   Decision before;
   SYNCLINE_TRY(plan_undo(scene->input(registry), &scene->arena, &before));

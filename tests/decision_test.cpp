@@ -151,6 +151,32 @@ TEST_CASE("decision: a held row is stored, stored changed, or given up", "[decis
   CHECK(f.plan(Choice::merged).code() == StatusCode::refused);
 }
 
+TEST_CASE("decision: a row that a foreign key keeps or adjusts is in its table", "[decision][unit]") {
+  Fixture f;
+  f.row_conflict("foreign_key");
+  f.row.kept = true;
+  const std::vector<Value> base = {Value::integer(1), Value::text("shown"), Value::null(),
+                                   Value::null()};
+  DecisionInput input = f.input();
+  input.base = base;
+  const auto plan = [&](Choice choice) {
+    return plan_decision(input, choice, Value(), &f.arena, &f.out);
+  };
+  REQUIRE(plan(Choice::local).ok());
+  CHECK(f.out.exists);
+  CHECK(f.out.values[1].identical(Value::text("shown")));
+  REQUIRE(plan(Choice::remote).ok());
+  CHECK_FALSE(f.out.exists);
+  CHECK_FALSE(plan(Choice::base).ok());
+  f.row.kept = false;
+  f.row.adjusted = true;
+  REQUIRE(plan(Choice::merged).ok());
+  CHECK(f.out.values[2].is(ValueKind::null));
+  REQUIRE(plan(Choice::remote).ok());
+  CHECK(f.out.held);
+  CHECK(f.out.values[2].identical(Value::integer(5)));
+}
+
 TEST_CASE("decision: undoing writes what was shown before", "[decision][unit]") {
   Fixture f;
   f.row.cells.clear();  // the decision has replaced both versions

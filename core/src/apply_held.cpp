@@ -119,6 +119,12 @@ void ApplyRun::note_held(const TableInfo& table, RowKey key, bool held, Conflict
   records_.push_back(std::move(record));
 }
 
+void ApplyRun::note_free(const TableInfo& table, RowKey key, const RowState& row) {
+  note_held(table, key, false, ConflictKind::constraint, {}, nullptr);
+  ConflictEnd end = conflict_end(Conflict(), row, site_.sites);
+  if (end.how == "decision") records_.back().end = std::move(end);
+}
+
 // The end of a chunk: rows refused on the way may fit now that their neighbours are in (two rows
 // that swap a unique value); at the end of an exchange so may all that were held before.
 Status ApplyRun::settle() {
@@ -232,7 +238,7 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
     wrote_ = true;
     const StoreOutcome& outcome = outcomes.at(0);
     if (outcome.stored) {
-      note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
+      note_free(table, write.key, work->after);
       *stored = true;
       if (together_) {
         written_.push_back({table.number, encode_key(write.key), {}});

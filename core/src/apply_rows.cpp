@@ -267,9 +267,7 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   }
   if (table.referred && leaves) removed_.push_back({table.number, encode_key(write.key), {}});
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
-  if (waited && table.present) {
-    note_held(table, write.key, false, ConflictKind::constraint, {}, nullptr);
-  }
+  if (waited && table.present) note_free(table, write.key, work.after);
 }
 
 // Conflicts that the row shows now and did not before are opened, the others closed.

@@ -119,6 +119,8 @@ class ApplyRun {
   const TableInfo* table_by_number(uint32_t number) const;
   void note_held(const TableInfo& table, RowKey key, bool held, ConflictKind kind,
                  const std::string& reason, const ShownRow* shown);
+  // The same for one that is held no more: by whose decision, if it was one.
+  void note_free(const TableInfo& table, RowKey key, const RowState& row);
 
   Port& port_;
   const ApplyOptions& options_;

@@ -23,7 +23,8 @@ class Planner {
  public:
   Planner(const DecisionInput& input, Arena* arena, Decision* out)
       : table_(*input.table), row_(*input.row), sites_(*input.sites), stored_(input.stored),
-        conflict_(*input.conflict), key_(input.key), arena_(*arena), out_(*out) {
+        conflict_(*input.conflict), key_(input.key), base_(input.base), arena_(*arena),
+        out_(*out) {
     out_ = Decision();
     out_.values.resize(table_.column_count());
   }
@@ -210,6 +211,7 @@ class Planner {
       return refused("a row whose key holds NULL is not to be decided",
                      "give its key a value, or delete it");
     }
+    if (row_.kept || row_.adjusted) return decide_stored(choice, given);
     if (choice == Choice::base || choice == Choice::merged) {
       return refused("conflict " + conflict_.id + " is about a held row: there is nothing " +
                          (choice == Choice::base ? "it was made from" : "merged"),
@@ -225,17 +227,43 @@ class Planner {
     return {};
   }
 
+  // A foreign key keeps a deleted row in its table, or shows no reference to one that is gone.
+  Status decide_stored(Choice choice, const Value& given) {
+    if (choice == Choice::base) {
+      return refused("conflict " + conflict_.id + " has no base", "choose local, remote or value");
+    }
+    if (choice == Choice::remote && row_.kept) return erase();
+    SYNCLINE_TRY(keep({}));
+    if (choice == Choice::remote) {
+      out_.held = true;  // what it refers to is to come back first
+      return {};
+    }
+    for (ColumnNumber c = 0; c < base_.size() && c < out_.values.size(); ++c) {
+      if (writable(c)) out_.values[c] = base_[c];
+    }
+    describe();
+    return choice == Choice::value ? override_with(given) : Status();
+  }
+
   const TableInfo& table_;
   const RowState& row_;
   const SiteTable& sites_;
   const bool stored_;
   const ConflictText& conflict_;
   RowKey key_;
+  std::span<const Value> base_;
   Arena& arena_;
   Decision& out_;
 };
 
-std::string note_of(const ConflictText& c, Choice choice, const Decision& plan) {
+std::string note_of(const DecisionInput& input, Choice choice, const Decision& plan) {
+  const ConflictText& c = *input.conflict;
+  if (input.row->kept || input.row->adjusted) {
+    if (choice == Choice::value) return "the row stays, with the columns given";
+    if (choice != Choice::remote) return "the row stays as it stands in the table";
+    return input.row->kept ? "the row is deleted, if no row refers to it any more"
+                           : "the row gets its reference back; the row it refers to comes first";
+  }
   if (holds_row(c.kind)) {
     if (choice == Choice::local) return "what is stored stays; the row held is given up";
     if (choice == Choice::remote) {
@@ -296,9 +324,9 @@ void preview_choices(const DecisionInput& input, std::vector<PreviewLine>* out) 
     Decision plan;
     if (!plan_decision(input, choice, Value(), &arena, &plan).ok()) continue;
     out->push_back({std::string(choice_name(choice)), plan.shown_json,
-                    note_of(*input.conflict, choice, plan)});
+                    note_of(input, choice, plan)});
   }
-  out->push_back({"value", "", note_of(*input.conflict, Choice::value, Decision())});
+  out->push_back({"value", "", note_of(input, Choice::value, Decision())});
   out->push_back({"skip", input.conflict->winner, "nothing is written; the conflict stays open"});
 }
 

@@ -397,6 +397,7 @@ def _(_t, a, b):
     sync(a, b)
     assert rows(a, "SELECT id FROM u") == [], "what was given up came back"
     assert [field(db, found, "status") for db in (a, b)] == ["closed", "closed"]
+    assert [field(db, found, "how") for db in (a, b)] == ["decision", "decision"]
 
 
 @case("deciding: unique: the held row takes the place of its rival")
@@ -408,6 +409,7 @@ def _(_t, a, b):
     equal([a, b], ["u"])
     assert rows(a, "SELECT id, name FROM u") == [("1", "ann")]
     assert [field(db, found, "status") for db in (a, b)] == ["closed", "closed"]
+    assert [field(db, found, "how") for db in (a, b)] == ["decision", "decision"]
 
 
 @case("deciding: unique: the held row is stored with another address")

@@ -30,6 +30,7 @@ struct DecisionInput {
   const SiteTable* sites = nullptr;
   bool stored = false;  // the base table has the row
   const ConflictText* conflict = nullptr;
+  std::span<const Value> base = {};  // by column: the base row, if it is stored
 };
 
 // What the row is to be. If it is stored and is to exist: UPDATE of the columns that have a value
