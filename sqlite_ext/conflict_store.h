@@ -28,8 +28,8 @@ Status load_conflict(sqlite3* db, std::string_view id, StoredConflict* out);
 // Ids of open conflicts, those of parents first, then by age.
 Status open_conflicts(sqlite3* db, std::vector<std::string>* ids);
 Status save_note(sqlite3* db, std::string_view id, std::string_view note);
-// Forgets closed conflicts that were resolved before `before` (a time as SQLite reads it), and their
-// events. Errors: invalid_argument if that is no time.
+// Forgets closed conflicts that were resolved before `before` (a time as SQLite reads it), and
+// their events. Errors: invalid_argument if that is no time.
 Status purge_conflicts(sqlite3* db, std::string_view before, int64_t* count);
 
 // Opens and closes conflicts. Opening one that is open brings it up to date.

@@ -173,7 +173,8 @@ Status undo(Operation* operation, std::string_view id, std::string* json) {
   SYNCLINE_TRY(load_scene(db, registry, &writer.pool(), id, &scene));
   const ConflictText& text = scene.stored.text;
   if (text.status == "open") {
-    return {StatusCode::refused, "conflict " + std::string(id) + " is open: there is nothing to undo"};
+    return {StatusCode::refused,
+            "conflict " + std::string(id) + " is open: there is nothing to undo"};
   }
   if (text.how != "decision") {
     return {StatusCode::refused,

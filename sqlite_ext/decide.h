@@ -27,9 +27,9 @@ struct DecisionScene {
 Status load_scene(sqlite3* db, const Registry& registry, AccessPool* pool, std::string_view id,
                   DecisionScene* out);
 
-// Decides one conflict; *json is what sync_resolve returns. REQUIRES: operation->fold() has run, and
-// operation->end_apply(). Errors: see plan_decision; refused with what a constraint or trigger said.
-// On error the caller rolls back.
+// Decides one conflict; *json is what sync_resolve returns. REQUIRES: operation->fold() has run,
+// and operation->end_apply(). Errors: see plan_decision; refused with what a constraint or a
+// trigger said. On error the caller rolls back.
 Status decide(Operation* operation, std::string_view id, Choice choice, const Value& given,
               std::string_view note, std::string* json);
 

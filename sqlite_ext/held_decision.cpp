@@ -1,8 +1,8 @@
 // Decisions about rows that a constraint keeps out of their table.
 //
-// `places` of a conflict lists the rows that had to move, a line each: table number, tab, the key in
-// hex, tab, "deleted" (a rival) or "restored" (a parent). It is this database's own: only where it
-// was decided can such a decision be taken back in full.
+// `places` of a conflict lists the rows that had to move, a line each: table number, tab, the key
+// in hex, tab, "deleted" (a rival) or "restored" (a parent). It is this database's own: only where
+// it was decided can such a decision be taken back in full.
 #include <algorithm>
 #include <charconv>
 

@@ -25,7 +25,7 @@ ColumnNumber columns_known(const TableExtra& extra, uint64_t seq);
 Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
                    bool exists, Arena* arena, LocalRow* row, FoldWork* work, bool* changed);
 
-// Reads a row as it is now: base row, state, and what the log says that is not folded yet, overlaid.
+// Reads a row as it is now: base row and state, with what is not folded yet overlaid.
 // *state has its values resolved; `row` and it view `arena`. Writes nothing.
 Status read_current_row(TableAccess* access, const Registry& registry, RowKey key, Arena* arena,
                         LocalRow* row, RowState* state);

@@ -1,4 +1,4 @@
-// A conflict in words, and why a row shows what it shows.
+// A conflict in words, and why a row shows what it shows (explain.cpp).
 #include "support/catch.hpp"
 #include "syncline/conflict_text.h"
 #include "syncline/explain.h"

@@ -1,4 +1,6 @@
-// What a decision writes, whatever the conflict and the choice, and what it refuses.
+// What a decision writes, whatever the conflict and the choice, and what it refuses
+// (decision_value.cpp reads what people give); policies as they are listed and suggested
+// (policy_report.cpp, policy_suggestion.cpp); what a version says of its writer (origin.cpp).
 #include "support/catch.hpp"
 #include "syncline/decision.h"
 #include "syncline/explain.h"
@@ -10,7 +12,7 @@ using namespace syncline;
 
 namespace {
 
-// task(id, title text, qty integer, blob bytes): version (1,1) wrote it, then two changed the title.
+// task(id, title text, qty integer, raw bytes): one version wrote it, then two changed the title.
 struct Fixture {
   Fixture() {
     for (const uint8_t n : {1, 2}) {
@@ -151,7 +153,7 @@ TEST_CASE("decision: a held row is stored, stored changed, or given up", "[decis
   CHECK(f.plan(Choice::merged).code() == StatusCode::refused);
 }
 
-TEST_CASE("decision: a row that a foreign key keeps or adjusts is in its table", "[decision][unit]") {
+TEST_CASE("decision: a row that a foreign key keeps or adjusts", "[decision][unit]") {
   Fixture f;
   f.row_conflict("foreign_key");
   f.row.kept = true;
@@ -257,8 +259,8 @@ TEST_CASE("policies: settings are listed with their tables' names", "[decision][
   Setting made;
   made.hlc = hlc_from_ms(5);
   made.site = f.sites.id(1);
-  REQUIRE(make_policy_setting(f.table, "Title", "concat", "{\"separator\": \"; \"}", settings, &made)
-              .ok());
+  const char* separator = "{\"separator\": \"; \"}";
+  REQUIRE(make_policy_setting(f.table, "Title", "concat", separator, settings, &made).ok());
   settings.merge(made);
   CHECK(policy_to_json(f.table, "TITLE", made, 3) ==
         "{\"table\": \"Task/1\", \"column\": \"title\", \"policy\": \"concat\", "
@@ -305,4 +307,41 @@ TEST_CASE("explain: a key is named by an object, or by its value", "[explain][un
   REQUIRE(key_from_argument(f.table, Value::text("{\"title\": \"a\", \"id\": 1}"), &f.arena, &key)
               .ok());
   CHECK(key[1].identical(Value::text("a")));
+}
+
+TEST_CASE("origin: text that comes back as it went, and strangers' text as nothing",
+          "[decision][unit]") {
+  Origin origin;
+  CHECK(origin_to_text(origin).empty());
+  origin.actor = "ann \"a\"";
+  origin.context = "{\"ticket\": 7}";
+  origin.conflict = "ab";
+  origin.choice = "local";
+  origin.note = "as\nsaid";
+  const Origin back = origin_from_text(origin_to_text(origin));
+  CHECK(back.actor == origin.actor);
+  CHECK(back.context == origin.context);
+  CHECK(back.choice == "local");
+  CHECK(back.note == origin.note);
+  CHECK(back.decides());
+  CHECK_FALSE(may_reopen(origin_to_text(origin)));
+  Fixture f;
+  Conflict conflict;
+  conflict.id = "cd";
+  conflict.column = 1;
+  conflict.winner = f.row.cells[1].version;
+  conflict.loser = f.row.cells[0].version;
+  conflict.winner_json = "\"theirs\"";
+  conflict.loser_json = "\"mine\"";
+  Origin taken_back;
+  taken_back.reopened = reopened_of(conflict, f.table, f.sites);
+  CHECK(may_reopen(origin_to_text(taken_back)));
+  const Origin::Reopened r = origin_from_text(origin_to_text(taken_back)).reopened;
+  CHECK(r.id == "cd");
+  CHECK(r.column == "title");
+  CHECK(r.winner_seq == 3);
+  CHECK(r.loser_site == f.sites.id(0));
+  for (const char* text : {"", "[]", "{\"actor\": 5}", "{\"reopens\": {\"id\": \"x\"}}", "{"}) {
+    CHECK(origin_from_text(text).empty());
+  }
 }

@@ -4,11 +4,11 @@ import json
 import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/support")
-from conflict_cases import (CASES, SCHEMA, cell, clash, decide, field, kinds_of_events,  # noqa: E402
-                            open_id, policy, rivals, start)
+from conflict_cases import (CASES, SCHEMA, cell, clash, decide, field,  # noqa: E402
+                            kinds_of_events, open_id, policy, rivals, start)
 from harness import main, raises, test  # noqa: E402
-from pairs import (apply, conflicts, create, equal, export, on_pairs, quote, rows, run,  # noqa: E402
-                   settle, sync, vector)
+from pairs import (apply, conflicts, create, equal, export, on_pairs, quote,  # noqa: E402
+                   rows, run, settle, sync, vector)
 from sqlite_pair import plain  # noqa: E402
 
 for case_name, case_body in CASES:

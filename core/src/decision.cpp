@@ -24,12 +24,10 @@ class Planner {
   Planner(const DecisionInput& input, Arena* arena, Decision* out)
       : table_(*input.table), row_(*input.row), sites_(*input.sites), stored_(input.stored),
         conflict_(*input.conflict), key_(input.key), base_(input.base), arena_(*arena),
-        out_(*out) {
-    out_ = Decision();
-    out_.values.resize(table_.column_count());
-  }
+        out_(*out) {}
 
   Status decide(Choice choice, const Value& given) {
+    clear();
     if (!table_.present) {
       return refused("table \"" + table_.name + "\" is not in this database",
                      "decide where the table is");
@@ -40,6 +38,7 @@ class Planner {
   }
 
   Status undo() {
+    clear();
     if (holds_row(conflict_.kind)) {
       out_.held = true;
       return keep(conflict_.remote);  // what was held
@@ -53,6 +52,11 @@ class Planner {
   }
 
  private:
+  void clear() {
+    out_ = Decision();
+    out_.values.resize(table_.column_count());
+  }
+
   // --- one column
 
   Status find_cell(ColumnNumber* out) const {

@@ -11,8 +11,8 @@
 
 namespace syncline {
 
-// The value that value_to_json wrote for a column of this kind; absent if it is no JSON. Objects and
-// arrays are their own text.
+// The value that value_to_json wrote for a column of this kind; absent if it is no JSON. Objects
+// and arrays are their own text.
 Value value_from_json(LogicalKind kind, std::string_view json, Arena* arena);
 
 // As value_to_json would write it.

@@ -14,13 +14,12 @@ namespace {
 class Explainer {
  public:
   Explainer(const TableInfo& table, const RowState& row, const SiteTable& sites)
-      : table_(table), row_(row), sites_(sites) {
-    show_row(row, table, sites, &shown_);
-  }
+      : table_(table), row_(row), sites_(sites) {}
 
   void run(std::vector<ExplainedCell>* out) {
     out->clear();
     if (row_.empty()) return;
+    show_row(row_, table_, sites_, &shown_);
     out->push_back(explain_existence());
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
       if (table_.is_key(c) || table_.columns[c].dropped) continue;
@@ -98,7 +97,8 @@ class Explainer {
     std::vector<NotedVersion> versions;
     row_.cell(column, &versions);
     const auto dead = [](const NotedVersion& v) { return v.version.dead; };
-    const auto deletions = static_cast<size_t>(std::count_if(versions.begin(), versions.end(), dead));
+    const auto deletions =
+        static_cast<size_t>(std::count_if(versions.begin(), versions.end(), dead));
     if (deletions == versions.size()) {
       if (!versions.empty()) name_version(versions.back().version, &out);
       out.rule = "the last image of a deleted row";

@@ -43,8 +43,8 @@ struct Decision {
   std::string shown_json;     // what the place of the conflict shows then
 };
 
-// What `choice` writes; `given` is the value of Choice::value, as the host got it: for a conflict of
-// one column any value, else the JSON object {"column": value, ...}. REQUIRES: not Choice::skip.
+// What `choice` writes; `given` is the value of Choice::value, as the host got it: for a conflict
+// of one column any value, else the JSON object {"column": value, ...}. REQUIRES: not Choice::skip.
 // Errors: invalid_argument or refused, in words for whoever decides. Bytes live in `arena`.
 Status plan_decision(const DecisionInput& input, Choice choice, const Value& given, Arena* arena,
                      Decision* out);

@@ -25,8 +25,8 @@ struct ExplainedCell {
 void explain_row(const TableInfo& table, const RowState& row, const SiteTable& sites,
                  std::vector<ExplainedCell>* out);
 
-// The key that somebody names in a call: the JSON object {"column": value, ...}, or, of a key of one
-// column, its value. Errors: invalid_argument, naming the column. Bytes live in `arena`.
+// The key that somebody names in a call: the JSON object {"column": value, ...}, or, of a key of
+// one column, its value. Errors: invalid_argument, naming the column. Bytes live in `arena`.
 Status key_from_argument(const TableInfo& table, const Value& given, Arena* arena,
                          std::vector<Value>* key);
 
