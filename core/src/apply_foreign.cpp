@@ -111,6 +111,7 @@ Status ApplyRun::keep_parent(const RowRef& parent, bool* kept) {
   *kept = work.local->stored;  // for another child, just now
   if (*kept) return {};
   work.after.kept = true;
+  work.after.held = false;
   RowWrite write;
   StoreOutcome outcome;
   SYNCLINE_TRY(store_one(*table, &work, &write, &outcome));

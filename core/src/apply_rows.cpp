@@ -200,6 +200,7 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   const bool exists = work->shown.alive || work->after.kept;
   const bool want = exists && table.present && !work->after.held;
   work->after.held = work->shown.alive && !want;
+  work->after.kept = work->after.kept && want;
   if (want && !stored) {
     write.base = BaseAction::insert;
   } else if (!want && stored) {

@@ -212,6 +212,9 @@ Status MemoryPort::store(const TableInfo& info, std::span<const RowWrite> writes
     } else if (!values.empty()) {
       table.base[key] = {owned(write.key), std::move(values)};
     }
+    if ((write.state.flags & kPackedKept) != 0 && table.base.count(key) == 0) {
+      return Status(StatusCode::internal, "a kept row that is not there");
+    }
     const PackedRow& s = write.state;
     table.state[key] = {owned(write.key),    s.site, s.seq, s.hlc, s.flags, s.context,
                         std::string(s.cells)};

@@ -289,7 +289,11 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
   const auto base = local.base.find(key);
   const bool stored = base != local.base.end();
   const bool kept = view.state.kept && !shown.alive;  // for rows that refer to it
-  if (stored != ((shown.alive && !view.state.held) || kept)) return "base: stored";
+  if (stored != ((shown.alive && !view.state.held) || kept)) {
+    return std::string("base: ") + (stored ? "stored" : "not stored") +
+           (shown.alive ? ", alive" : ", dead") + (view.state.held ? ", held" : "") +
+           (view.state.kept ? ", kept" : "") + (view.state.adjusted ? ", adjusted" : "");
+  }
   if (!shown.alive && view.state.held) return "base: held and dead";
   for (ColumnNumber c = 0; c < local.info.column_count(); ++c) {
     const bool by_time = info.columns[c].policy_kind() == PolicyKind::last_writer;
