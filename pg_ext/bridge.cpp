@@ -36,6 +36,8 @@ void copy_text(const std::string& text, char* out, size_t size) noexcept {
 }  // namespace
 
 static_assert(SL_OK == static_cast<int>(StatusCode::ok));
+static_assert(SL_INVALID_ARGUMENT == static_cast<int>(StatusCode::invalid_argument));
+static_assert(SL_REFUSED == static_cast<int>(StatusCode::refused));
 static_assert(SL_IDENTITY == static_cast<int>(StatusCode::identity));
 static_assert(SL_CANCELLED == static_cast<int>(StatusCode::cancelled));
 static_assert(SL_HOST_FAILED == static_cast<int>(StatusCode::host_failed));

@@ -53,7 +53,6 @@ class Fold {
   Status gather(const TableInfo& table, size_t i, bool exists, FoldInput* input);
   Status settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
                           bool exists);
-  Status save_growth(int64_t first_position);
   const TableInfo* find_table(uint32_t number) const;
 
   SiteState site_;
@@ -109,7 +108,7 @@ Status Fold::run(bool refuse_own, uint64_t* row_count) {
     exists_ = std::make_unique<bool[]>(limits::rows_per_batch);
     SYNCLINE_TRY(read_entries(&log));
     SYNCLINE_TRY(flush());
-    if (rows_folded_ > 0) SYNCLINE_TRY(save_growth(first_position));
+    if (rows_folded_ > 0) SYNCLINE_TRY(add_own_growth(site_, first_position));
   }
   *row_count = rows_folded_;
   return guard(sl_leaf_log_close, &log);
@@ -363,21 +362,22 @@ Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, cons
   return record_conflicts(records, site_.sites);
 }
 
-Status Fold::save_growth(int64_t first_position) {
+}  // namespace
+
+Status add_own_growth(const SiteState& site, int64_t begin) {
   // The mark is our witness at the last seq: the clock, and random bits in place of its counter, so
   // that a database that was rolled back never makes the same one again.
-  const Hlc now = next_hlc(static_cast<int64_t>(site_.now_ms));
-  const Hlc random = site_.random & ((Hlc{1} << kHlcCounterBits) - 1);
+  const SlCounters& counters = *sl_counters();
+  const Hlc now = next_hlc(static_cast<int64_t>(site.now_ms));
+  const Hlc random = site.random & ((Hlc{1} << kHlcCounterBits) - 1);
   const Hlc mark = (now & ~((Hlc{1} << kHlcCounterBits) - 1)) | random;
   SlGrowth growth = {};
-  growth.site = static_cast<int32_t>(site_.self);
-  growth.seq = counters_.next_seq - 1;
-  growth.begin = first_position;
+  growth.site = static_cast<int32_t>(site.self);
+  growth.seq = counters.next_seq - 1;
+  growth.begin = begin;
   growth.mark_hlc = static_cast<int64_t>(mark);
   return guard(sl_leaf_add_growth, &growth);
 }
-
-}  // namespace
 
 Status fold_log(bool refuse_own, uint64_t* row_count) {
   return Fold().run(refuse_own, row_count);

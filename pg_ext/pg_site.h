@@ -51,6 +51,9 @@ Hlc next_hlc(int64_t now_ms);
 // Cost: linear in the log, memory bounded by work_mem and one batch.
 Status fold_log(bool refuse_own, uint64_t* row_count);
 
+// Notes that our own history has grown to the last seq given, by rows beyond position `begin`.
+Status add_own_growth(const SiteState& site, int64_t begin);
+
 Setting setting_of(const SlSettingRow& row);
 // Stores settings in place of what their keys had.
 Status save_settings(std::span<const Setting> settings);

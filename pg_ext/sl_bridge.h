@@ -36,6 +36,7 @@
  *   pg_site.h, .cpp     SiteState and TableInfo from the leaves; conflicts; hello
  *   pg_fold.cpp         the fold
  *   pg_identity.cpp     versions under a new site id
+ *   sl_decide.h and the files that include it: policies, decisions, explanations
  *   sl_exchange.h and the files that include it: fetch, store, scan, export, apply, inspect,
  *                       sessions (their own header, so that this one stays short)
  *
@@ -80,7 +81,11 @@ typedef struct SlBytes
 } SlBytes;
 
 /* A syncline::Status in fixed space. `code` is a StatusCode, of which C files know these. */
-enum { SL_OK = 0, SL_IDENTITY = 8, SL_CANCELLED = 12, SL_HOST_FAILED = 13 };
+enum
+{
+	SL_OK = 0, SL_INVALID_ARGUMENT = 1, SL_IDENTITY = 8, SL_REFUSED = 10, SL_CANCELLED = 12,
+	SL_HOST_FAILED = 13
+};
 
 typedef struct SlStatus
 {

@@ -57,6 +57,7 @@ typedef struct Registered
 	char	   *type;
 	char	   *declared;		/* NULL: unknown */
 	int32		key_position;
+	bool		local;
 	bool		seen;
 } Registered;
 
@@ -68,7 +69,8 @@ read_registered(uint32 number, int *count)
 	Registered *columns;
 
 	*count = sl_exec("SELECT number, attnum, name, type, coalesce(key_position, -1),"
-					 " declared FROM syncline.col WHERE tbl = $1 AND present", 1, types, values,
+					 " declared, local FROM syncline.col WHERE tbl = $1 AND (present OR local)", 1,
+					 types, values,
 					 NULL);
 	columns = palloc0((*count + 1) * sizeof(Registered));
 	for (int i = 0; i < *count; i++)
@@ -79,6 +81,7 @@ read_registered(uint32 number, int *count)
 		columns[i].type = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 4);
 		columns[i].key_position = sl_result_int64(i, 5);
 		columns[i].declared = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 6);
+		columns[i].local = sl_result_int64(i, 7) != 0;
 	}
 	return columns;
 }
@@ -152,7 +155,7 @@ compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 		column->seen = true;
 		if (strcmp(column->name, name) != 0)
 			rename_column(number, column, name);
-		return compare_type(relation, number, attribute, column);
+		return column->local ? 0 : compare_type(relation, number, attribute, column);
 	}
 	parked = sl_add_column(number, attribute, -1);
 	set_column(number, 0, "SELECT number FROM syncline.col WHERE tbl = $1 AND name = $3 AND present"
@@ -291,7 +294,8 @@ reconcile(uint32 number, Oid relid)
 	{
 		if (!columns[i].seen)
 			set_column(number, columns[i].number,
-					   "UPDATE syncline.col SET present = false, dropped = true, attnum = NULL"
+					   "UPDATE syncline.col SET present = false, dropped = true, local = false,"
+					   " attnum = NULL"
 					   " WHERE tbl = $1 AND number = $2 AND $3::text IS NULL", NULL);
 	}
 	CacheInvalidateRelcache(relation);

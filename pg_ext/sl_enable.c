@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "catalog/objectaddress.h"
 #include "executor/spi.h"
+#include "sl_decide.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -34,6 +35,13 @@ PG_FUNCTION_INFO_V1(sl_sync_disable);
 /* ---- options --------------------------------------------------------------------------------- */
 
 static const char *const on_delete_names[] = {"update_wins", "delete_wins", "last_writer"};
+static const char *const option_names[] = {"on_delete", "local"};
+
+typedef struct Options
+{
+	const char *on_delete;		/* NULL: not said */
+	List	   *local;			/* of char *: columns that stay in this database */
+} Options;
 
 static char *
 jsonb_text(const JsonbValue *value)
@@ -43,52 +51,86 @@ jsonb_text(const JsonbValue *value)
 	return pstrdup("");
 }
 
-/* Reads {"on_delete": ...}. */
-static const char *
-read_options(Jsonb *options)
+static void
+unknown_option(const char *name)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&options->root);
+	SlBytes		known[lengthof(option_names)];
+	SlBytes		near;
+
+	for (int i = 0; i < lengthof(option_names); i++)
+		known[i] = (SlBytes) {option_names[i], strlen(option_names[i])};
+	near = slb_nearest_name((SlBytes) {name, strlen(name)}, known, lengthof(known));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("sync_enable has no option \"%s\"", name),
+					near.size > 0 ? errhint("Did you mean \"%.*s\"?", (int) near.size, near.data) :
+					errhint("Known options: \"on_delete\", \"local\".")));
+}
+
+static void
+read_on_delete(const JsonbValue *value, Options *options)
+{
+	char	   *text = jsonb_text(value);
+
+	for (int i = 0; i < lengthof(on_delete_names); i++)
+	{
+		if (strcmp(text, on_delete_names[i]) == 0)
+			options->on_delete = on_delete_names[i];
+	}
+	if (options->on_delete == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("on_delete cannot be \"%s\"", text),
+						errhint("One of \"update_wins\", \"delete_wins\", "
+								"\"last_writer\".")));
+}
+
+static void
+read_local(const JsonbValue *value, Options *options)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	bool		good = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
+
+	iterator = good ? JsonbIteratorInit(value->val.binary.data) : NULL;
+	while (good && (token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		good = item.type == jbvString;
+		options->local = lappend(options->local, jsonb_text(&item));
+	}
+	if (!good)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("\"local\" is not an array of column names"),
+						errhint("For example {\"local\": [\"cached_path\"]}.")));
+}
+
+/* Reads {"on_delete": ..., "local": [...]}. */
+static Options
+read_options(Jsonb *jsonb)
+{
+	Options		options = {0};
+	JsonbIterator *iterator = JsonbIteratorInit(&jsonb->root);
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	const char *on_delete = on_delete_names[0];
+	char	   *name = NULL;
 
-	if (!JB_ROOT_IS_OBJECT(options))
+	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("options of sync_enable are not a JSON object"),
 						errhint("For example {\"on_delete\": \"update_wins\"}.")));
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
-		char	   *text;
-
 		if (token == WJB_KEY)
-		{
-			text = jsonb_text(&value);
-			if (strcmp(text, "on_delete") != 0)
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("sync_enable has no option \"%s\"", text),
-								errhint("Known options: \"on_delete\".")));
-		}
+			name = jsonb_text(&value);
+		else if (token == WJB_VALUE && strcmp(name, "on_delete") == 0)
+			read_on_delete(&value, &options);
+		else if (token == WJB_VALUE && strcmp(name, "local") == 0)
+			read_local(&value, &options);
 		else if (token == WJB_VALUE)
-		{
-			bool		known = false;
-
-			text = jsonb_text(&value);
-			for (int i = 0; i < lengthof(on_delete_names); i++)
-			{
-				if (strcmp(text, on_delete_names[i]) == 0)
-				{
-					on_delete = on_delete_names[i];
-					known = true;
-				}
-			}
-			if (!known)
-				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-								errmsg("on_delete cannot be \"%s\"", text),
-								errhint("One of \"update_wins\", \"delete_wins\", "
-										"\"last_writer\".")));
-		}
+			unknown_option(name);
 	}
-	return on_delete;
+	return options;
 }
 
 /* ---- registering ----------------------------------------------------------------------------- */
@@ -331,12 +373,12 @@ capture_met_rows(uint32 number)
 
 /* Registers the relation, or takes it up under the number of a parked table; returns the number. */
 static uint32
-register_table(Relation relation, const char *on_delete, bool *adopted)
+register_table(Relation relation, bool *adopted)
 {
 	const char *name = RelationGetRelationName(relation);
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, INT8OID};
+	static const Oid types[] = {TEXTOID, OIDOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(name),
-	ObjectIdGetDatum(RelationGetRelid(relation)), CStringGetTextDatum(on_delete), (Datum) 0};
+	ObjectIdGetDatum(RelationGetRelid(relation)), (Datum) 0};
 	uint32		number;
 
 	*adopted = false;
@@ -359,9 +401,9 @@ register_table(Relation relation, const char *on_delete, bool *adopted)
 						 number), 1, types, values, NULL);
 		sl_create_state_table(number);
 	}
-	values[3] = Int64GetDatum(take_baseline());
+	values[2] = Int64GetDatum(take_baseline());
 	sl_exec(psprintf("UPDATE syncline.tbl SET relation = $2::regclass, present = true,"
-					 " on_delete = $3, baseline_seq = $4, tracked_since = now(),"
+					 " baseline_seq = $3, tracked_since = now(),"
 					 " baseline_site = (SELECT site FROM syncline.self) WHERE number = %u",
 					 number), lengthof(types), types, values, NULL);
 	add_columns(relation, number);
@@ -416,11 +458,31 @@ store_waiting_rows(uint32 number)
 	SPI_finish();
 }
 
+/* What was asked for of the table's rows is a setting, so that it replicates. */
+static void
+apply_options(Relation relation, uint32 number, const Options *options)
+{
+	ListCell   *cell;
+
+	sl_advance();
+	foreach(cell, options->local)
+		sl_make_local(relation, number, lfirst(cell));
+	if (options->on_delete != NULL)
+	{
+		char	   *json = psprintf("{\"on_delete\": \"%s\"}", options->on_delete);
+		SlStatus	status;
+
+		(void) slb_set_policy(number, (SlBytes) {"", 0}, (SlBytes) {"", 0},
+							  (SlBytes) {json, strlen(json)}, &status);
+		sl_report(&status);
+	}
+}
+
 Datum
 sl_sync_enable(PG_FUNCTION_ARGS)
 {
 	char	   *name;
-	const char *on_delete = read_options(DatumGetJsonbP(sl_options_argument(fcinfo, 1)));
+	Options		options = read_options(DatumGetJsonbP(sl_options_argument(fcinfo, 1)));
 	MemoryContext context = CurrentMemoryContext;
 	Relation	relation;
 	SlTable    *table;
@@ -446,7 +508,9 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	qualified = qualified_name(relation);
 	table = sl_table_by_relid(relid);
 	already = table != NULL;
-	number = already ? table->number : register_table(relation, on_delete, &adopted);
+	number = already ? table->number : register_table(relation, &adopted);
+	if (!already)
+		apply_options(relation, number, &options);
 	relation_close(relation, NoLock);
 	if (!already)
 	{
@@ -490,6 +554,22 @@ not_tracked(const char *name)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("\"%s\" is not a tracked table", name),
 			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
+}
+
+Relation
+sl_open_tracked(const char *name, LOCKMODE lock, bool owned, SlTable **table)
+{
+	/* a parked table has no relation, but a name */
+	Oid			relid = RelnameGetRelid(name);
+	Relation	relation;
+
+	if (!OidIsValid(relid) && strpbrk(name, ".\"ABCDEFGHIJKLMNOPQRSTUVWXYZ") == NULL)
+		not_tracked(name);
+	relation = owned ? open_owned(name, lock) : relation_open(sl_find_relation(name), lock);
+	*table = sl_table_by_relid(RelationGetRelid(relation));
+	if (*table == NULL)
+		not_tracked(name);
+	return relation;
 }
 
 Datum

@@ -118,6 +118,7 @@ typedef struct SlWriteBatch
 	uint32_t first;
 	uint32_t end;
 	uint32_t next;
+	bool ask_only;				/* inserts: ask the constraints, and write nothing */
 	bool raced;					/* out: a row appeared that the snapshot does not see */
 } SlWriteBatch;
 void sl_leaf_write_begin(void *batch);

@@ -234,6 +234,19 @@ extern const char *sl_declared_type(Form_pg_attribute attribute);
 extern void sl_untrack(uint32 number);
 /* Runs statements on the schema as the bookkeeping's owner, unseen by our event triggers. */
 extern void sl_exec_ddl(const char *sql);
+/*
+ * Opens a tracked table by the name that the caller wrote; an error if it is not tracked, or, with
+ * `owned`, if the calling role does not own it.
+ */
+extern Relation sl_open_tracked(const char *name, LOCKMODE lock, bool owned, SlTable **table);
+
+/* ---- sl_policy.c ----------------------------------------------------------------------------- */
+
+/*
+ * Makes a column local, with the reason why not as an error. Inside an operation, with SPI connected
+ * and the relation locked.
+ */
+extern void sl_make_local(Relation relation, uint32 number, const char *column);
 
 /* ---- sl_event.c ------------------------------------------------------------------------------ */
 

@@ -78,7 +78,7 @@ push_pending(SubTransactionId subtransaction)
 }
 
 static void
-append(uint32 table, int op, int64 mask, Datum key, Datum image, int64 origin)
+append(uint32 table, int op, int64 mask, int64 clock, Datum key, Datum image, int64 origin)
 {
 	SubTransactionId subtransaction = GetCurrentSubTransactionId();
 	Datum		values[SL_LOG_COLUMNS];
@@ -90,7 +90,7 @@ append(uint32 table, int op, int64 mask, Datum key, Datum image, int64 origin)
 	if (pending == NULL || pending->subtransaction != subtransaction)
 		push_pending(subtransaction);
 	values[SL_LOG_MASK - 1] = Int64GetDatum(mask);
-	values[SL_LOG_CLOCK - 1] = Int64GetDatum(clock_hlc());
+	values[SL_LOG_CLOCK - 1] = Int64GetDatum(clock);
 	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
 	values[SL_LOG_LSN - 1] = Int64GetDatum((int64) XactLastRecEnd);
 	values[SL_LOG_TBL - 1] = Int32GetDatum(table);
@@ -116,14 +116,19 @@ append(uint32 table, int op, int64 mask, Datum key, Datum image, int64 origin)
 void
 sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
 {
-	append(table, op, mask, key, image, sl_origin_said ? sl_origin_current() : 0);
+	append(table, op, mask, clock_hlc(), key, image, sl_origin_said ? sl_origin_current() : 0);
 }
 
 void
 sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image, SlBytes origin)
 {
-	/* writing moves the WAL on, by which entries are sorted */
-	append(table, op, mask, key, image, sl_origin_add(origin));
+	int64		number = sl_origin_add(origin);
+
+	/*
+	 * writing that moved the WAL on, by which entries are sorted; who decides has seen everything
+	 * that is here
+	 */
+	append(table, op, mask, Max(clock_hlc(), sl_counters()->floor + 1), key, image, number);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -31,7 +31,10 @@ sl_mask_of(int32 column)
 
 /* Adds an entry of whoever the session says it is. key and image are bytea; image 0: none. */
 extern void sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image);
-/* Adds an entry with an origin of its own (JSON), after all that this transaction has logged. */
+/*
+ * Adds an entry with an origin of its own (JSON), later than all that this transaction has logged
+ * and all that has been merged. Inside an operation.
+ */
 extern void sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image,
 							SlBytes origin);
 /* Writes what has gathered: call it before reading the log. */

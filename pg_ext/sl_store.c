@@ -453,6 +453,11 @@ write_one(SlWriteBatch *batch)
 	switch (write->action)
 	{
 		case SL_WRITE_INSERT:
+			if (batch->ask_only)
+			{
+				ask_all(base, write, slot, NULL);
+				break;
+			}
 			if (writer->asked_count == 0)
 			{
 				insert_run(batch);

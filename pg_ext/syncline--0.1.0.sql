@@ -143,7 +143,7 @@ CREATE TABLE syncline.conflict (
   how text,                               -- decision, write, policy, or stored
   choice text,
   reopens text,                           -- what taking back a decision has to say
-  moved jsonb                             -- rows that a decision about a held row deleted or made
+  moved text                              -- rows that a decision about a held row deleted or made
 );
 CREATE INDEX conflict_open ON syncline.conflict (tbl, key) WHERE status = 'open';
 
@@ -290,16 +290,104 @@ CREATE VIEW sync_peers AS
 CREATE VIEW sync_conflicts WITH (security_barrier) AS
   SELECT c.id, c.table_name, c.pk, c.column_name, c.kind, c.severity, c.status, c.base, c.local,
          c.remote, c.winner, c.policy, c.confidence, c.local_site, c.remote_site, c.local_at,
-         c.remote_at, c.detected_at, c.resolved_at, c.resolved_by, c.note
+         c.remote_at, c.detected_at, c.resolved_at, c.resolved_by, c.note, c.local_actor,
+         c.remote_actor, c.how, c.choice
   FROM syncline.conflict c JOIN syncline.tbl t ON t.number = c.tbl
   WHERE pg_catalog.has_table_privilege(coalesce(t.relation, 'syncline.conflict'), 'SELECT');
 
-GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts TO PUBLIC;
+-- Closed by nobody's decision counts as automatic. Times from detection to resolution, in seconds.
+CREATE VIEW sync_conflict_stats AS
+  SELECT table_name, count(*) AS total,
+         count(*) FILTER (WHERE status = 'open') AS open,
+         count(*) FILTER (WHERE status <> 'open' AND how IS DISTINCT FROM 'decision') AS automatic,
+         count(*) FILTER (WHERE status <> 'open' AND how = 'decision') AS manual,
+         (count(*) FILTER (WHERE status <> 'open' AND how IS DISTINCT FROM 'decision'))::float8
+           / nullif(count(*) FILTER (WHERE status <> 'open'), 0) AS automatic_share,
+         percentile_disc(0.5) WITHIN GROUP (ORDER BY seconds) AS p50_s,
+         percentile_disc(0.95) WITHIN GROUP (ORDER BY seconds) AS p95_s
+  FROM (SELECT *, round(greatest(0, extract(epoch FROM resolved_at - detected_at))::numeric,
+                        3)::float8 AS seconds FROM sync_conflicts) AS c
+  GROUP BY table_name;
 
--- Stored peers and the identity concern the whole database: they are its owner's. PostgreSQL 13 has
+CREATE VIEW syncline.event_shown WITH (security_barrier) AS
+  SELECT e.event, e.at, e.kind, e.conflict_id, e.table_name, e.pk, e.column_name, e.detail
+  FROM syncline.event e JOIN syncline.tbl t ON t.number = e.tbl
+  WHERE pg_catalog.has_table_privilege(coalesce(t.relation, 'syncline.event'), 'SELECT');
+GRANT SELECT ON syncline.event_shown TO PUBLIC;
+CREATE FUNCTION sync_events(since int8 DEFAULT 0,
+    OUT event int8, OUT at timestamptz, OUT kind text, OUT conflict_id text, OUT table_name text,
+    OUT pk jsonb, OUT column_name text, OUT detail text) RETURNS SETOF record
+  LANGUAGE sql STABLE AS
+  'SELECT * FROM syncline.event_shown AS e WHERE e.event > coalesce($1, 0) ORDER BY e.event';
+
+CREATE FUNCTION sync_conflict_diff(id text, format text DEFAULT NULL) RETURNS text
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_conflict_diff';
+CREATE FUNCTION sync_conflict_purge(before timestamptz) RETURNS int8
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_conflict_purge';
+
+CREATE FUNCTION sync_explain(table_name text, key text,
+    OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8,
+    OUT written_at timestamptz, OUT actor text, OUT rule text, OUT lost jsonb)
+  RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_explain';
+CREATE FUNCTION sync_explain(table_name text, key jsonb,
+    OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8,
+    OUT written_at timestamptz, OUT actor text, OUT rule text, OUT lost jsonb)
+  RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_explain_json';
+CREATE FUNCTION sync_explain(table_name text, key int8,
+    OUT column_name text, OUT value jsonb, OUT site text, OUT seq int8,
+    OUT written_at timestamptz, OUT actor text, OUT rule text, OUT lost jsonb)
+  RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_explain_integer';
+
+-- Deciding --------------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_resolve(id text, choice text, value text DEFAULT NULL,
+    note text DEFAULT NULL) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_resolve';
+CREATE FUNCTION sync_resolve(id text, choice text, value jsonb, note text DEFAULT NULL)
+  RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_resolve_json';
+CREATE FUNCTION sync_resolve_all(filter jsonb, choice text, note text DEFAULT NULL) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_resolve_all';
+CREATE FUNCTION sync_undo(id text) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_undo';
+CREATE FUNCTION sync_preview(id text, OUT choice text, OUT value jsonb, OUT note text)
+  RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_preview';
+CREATE FUNCTION sync_set_actor(name text) RETURNS text
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_set_actor';
+CREATE FUNCTION sync_set_context(context jsonb) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_set_context';
+
+-- Policies --------------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_set_policy(table_name text, column_name text, policy text,
+    options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_set_policy';
+CREATE FUNCTION syncline.policies(OUT table_name text, OUT column_name text, OUT policy text,
+    OUT options jsonb, OUT set_at timestamptz, OUT set_by_site text, OUT source text)
+  RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_policies';
+CREATE VIEW sync_policies AS
+  SELECT * FROM syncline.policies()
+  UNION ALL
+  SELECT t.name, c.name, 'local', '{}'::jsonb, NULL::timestamptz,
+         (SELECT encode(i.id, 'hex') FROM syncline.self s JOIN syncline.site i ON i.n = s.site),
+         'local'
+  FROM syncline.col c JOIN syncline.tbl t ON t.number = c.tbl WHERE c.local;
+CREATE FUNCTION sync_suggest_policies(table_name text, OUT column_name text, OUT policy text,
+    OUT reason text) RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_suggest_policies';
+
+GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts, sync_conflict_stats,
+  sync_policies TO PUBLIC;
+
+-- Stored peers, the identity and the history of conflicts concern the whole database: they are its owner's. PostgreSQL 13 has
 -- no role that stands for the owner; there it is the owner of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
-  sync_remove_peer(text) FROM PUBLIC;
+  sync_remove_peer(text), sync_conflict_purge(timestamptz) FROM PUBLIC;
 DO $$
 DECLARE
   owner text;
@@ -311,8 +399,8 @@ BEGIN
     ORDER BY r.rolname = 'pg_database_owner' DESC LIMIT 1;
   EXECUTE 'GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
-    ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text) TO '
-    || owner;
+    ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text),'
+    ' @extschema@.sync_conflict_purge(timestamptz) TO ' || owner;
 END $$;
 
 -- Last, so that the lines above do not fire them.
