@@ -2,6 +2,8 @@
 // of a tracked row passes; 0, it is skipped.
 #include "sqlite_ext/trigger_guard.h"
 
+#include <algorithm>
+
 namespace syncline {
 
 namespace {
@@ -54,6 +56,9 @@ Status TriggerGuard::create() {
 Status TriggerGuard::begin(const TableInfo& table) {
   if (!created_) SYNCLINE_TRY(create());
   table_ = table.number;
+  noted_ = std::any_of(table.columns.begin(), table.columns.end(), [](const ColumnInfo& column) {
+    return column.policy && column.policy->needs_notes();
+  });
   VectorEntry head;
   SYNCLINE_TRY(log_head(db_, &head));
   log_head_ = head.seq;
@@ -73,6 +78,10 @@ Status TriggerGuard::end(Status written) {
   if (!written.ok()) return written;
   // Nobody else can have appended to the log in this transaction.
   const std::string beyond = " WHERE seq>" + std::to_string(log_head_);
+  if (noted_) {
+    SYNCLINE_TRY(
+        execute(db_, "DELETE FROM main.sync_before_" + std::to_string(table_) + beyond));
+  }
   return execute(db_, "DELETE FROM main.sync_log" + beyond + "; DELETE FROM main.sync_image_" +
                           std::to_string(table_) + beyond + "; UPDATE temp.sync_guard SET n=2");
 }

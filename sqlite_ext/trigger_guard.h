@@ -35,6 +35,7 @@ class TriggerGuard {
   bool created_ = false;
   std::string drop_;  // SQL that takes everything away; made in advance
   uint32_t table_ = 0;
+  bool noted_ = false;  // capture also keeps what updates saw
   uint64_t log_head_ = 0;
   Statement admit_;
 };

@@ -181,12 +181,16 @@ TEST_CASE("decision: a row that a foreign key keeps or adjusts", "[decision][uni
 
 TEST_CASE("decision: undoing writes what was shown before", "[decision][unit]") {
   Fixture f;
-  f.row.cells.clear();  // the decision has replaced both versions
+  const Version decided{20, hlc_from_ms(20), 0, false};
+  f.row.cells = {{1, decided, Value::text("decided")}};  // it has replaced both versions
   Arena arena;
   Decision out;
+  CHECK(plan_undo(f.input(), &arena, &out).code() == StatusCode::refused);  // by no decision
+  f.row.set_note(kRowNote, decided, "{\"conflict\": \"ab\"}");
   REQUIRE(plan_undo(f.input(), &arena, &out).ok());
   CHECK(out.values[1].identical(Value::text("theirs")));
   f.row_conflict("update_delete");
+  f.row.set_note(kRowNote, f.row.rest[0], "{\"conflict\": \"ab\"}");
   REQUIRE(plan_undo(f.input(), &arena, &out).ok());
   CHECK(out.exists);
   f.conflict.winner = "null";

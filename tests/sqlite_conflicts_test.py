@@ -88,6 +88,19 @@ def _(t):
     equal([a, b], ["item"])
 
 
+@test("sqlite policies: triggers that fire on rows that arrive leave nothing of their own writes")
+def _(t):
+    a, b = pair(t, qty="counter")
+    b.value("SELECT sync_enable('item', '{\"triggers\": \"fire\"}')")
+    for step in range(3):
+        run("UPDATE item SET qty = qty + 1", a)
+        sync(a, b)
+        assert b.rows("SELECT * FROM sync_before_1") == [], step
+        run("UPDATE item SET qty = qty + 10", b)
+    sync(a, b)
+    assert int(cell(a, "qty")) == int(cell(b, "qty")) == 43
+
+
 @test("sqlite origins: an actor holds from the next write on, until another is named")
 def _(t):
     a, b = pair(t)

@@ -39,6 +39,10 @@ class Planner {
 
   Status undo() {
     clear();
+    if (!decision_stands()) {
+      return refused("what was decided about conflict " + conflict_.id + " has been changed since",
+                     "write the value you want");
+    }
     if (holds_row(conflict_.kind)) {
       out_.held = true;
       return keep(conflict_.remote);  // what was held
@@ -52,6 +56,18 @@ class Planner {
   }
 
  private:
+  // Some version that the decision made is still there: where it was decided, or for the row.
+  bool decision_stands() const {
+    const int64_t column = conflict_.column_name.empty()
+                               ? -1
+                               : find_column(table_.columns, conflict_.column_name);
+    const ColumnNumber cell = column < 0 ? kRowNote : static_cast<ColumnNumber>(column);
+    return std::any_of(row_.notes.begin(), row_.notes.end(), [&](const VersionNote& note) {
+      return note.column == kRowNote && row_.holds(cell, note.site, note.seq) &&
+             origin_from_text(note.bytes).conflict == conflict_.id;
+    });
+  }
+
   void clear() {
     out_ = Decision();
     out_.values.resize(table_.column_count());

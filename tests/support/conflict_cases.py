@@ -329,6 +329,10 @@ def _(_t, a, b):
     sync(a, b)
     assert [field(db, found, "status") for db in (a, b)] == ["closed", "closed"]
     assert cell(b, "title") == "again"
+    run("UPDATE item SET title = 'later'", b)
+    raises(lambda: b.value(f"SELECT sync_undo({quote(found)})"), "changed since")
+    sync(a, b)
+    raises(lambda: a.value(f"SELECT sync_undo({quote(found)})"), "changed since")
 
 
 @case("deciding: update against delete: the row stays or goes, and comes back whole by undo")

@@ -50,7 +50,8 @@ Status plan_decision(const DecisionInput& input, Choice choice, const Value& giv
                      Decision* out);
 
 // What writes back what was shown before the conflict was settled. Of a held row (`held`): what the
-// host is to hold again, where now something else is stored, or it itself.
+// host is to hold again, where now something else is stored, or it itself. Errors: refused if
+// somebody has written there since.
 Status plan_undo(const DecisionInput& input, Arena* arena, Decision* out);
 
 // Rows of sync_preview: every choice that is possible, what its place would show, what it does.
