@@ -111,7 +111,7 @@ Status Decider::restore_parents(const TableInfo& child, std::span<const Value> v
 }
 
 // The row that stands in the way of one that is to be inserted, of the first constraint that has
-// one. REQUIRES: an INSERT was refused, so that the constraints have something to say.
+// one. REQUIRES: the table has no row of that key.
 Status Decider::find_rivals(const TableInfo& table, RowKey key, std::span<const Value> row_values,
                             std::vector<std::string>* rivals) {
   rivals->clear();
@@ -227,14 +227,11 @@ Status Decider::record_held(std::span<const Value> held_values) {
 Status Decider::undo_held() {
   Decision before;
   SYNCLINE_TRY(plan_undo(input(), &arena_, &before));
-  // Who stands in its place now, if nobody had to leave for it: they are to stay.
-  std::vector<std::string> rivals;
-  if (!row_.local().stored) {
-    SYNCLINE_TRY(find_rivals(*table_, row_.key, before.values, &rivals));
-  }
   SYNCLINE_TRY(hold_again(before.values));
   SYNCLINE_TRY(record_held(before.values));
-  // Later versions than the held row's: they keep its place, here and elsewhere.
+  // Who stands in its place is to stay: later versions than the held row's, here and elsewhere.
+  std::vector<std::string> rivals;
+  SYNCLINE_TRY(find_rivals(*table_, row_.key, before.values, &rivals));
   for (const std::string& key : rivals) {
     SYNCLINE_TRY(log(*table_, key, kMaskEvery, {}, writer()));
   }
