@@ -219,7 +219,7 @@ Status open_events(sqlite3* db, Arguments arguments, std::unique_ptr<RowSource>*
             "pass the greatest `event` that was read, or 0"};
   }
   if (!there) return {};
-  auto source = std::make_unique<QuerySource>();
+  auto source = std::make_unique<CopiedSource>();
   SYNCLINE_TRY(source->open(
       db, "SELECT event,at,kind,conflict_id,table_name,pk,column_name,detail FROM "
           "main.sync_event WHERE event>" +

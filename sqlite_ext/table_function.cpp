@@ -38,6 +38,24 @@ void give_error(sqlite3_context* context, const Status& status) {
   sqlite3_result_error_code(context, error_code(status));
 }
 
+CopiedSource::~CopiedSource() {
+  for (sqlite3_value* value : values_) sqlite3_value_free(value);
+}
+
+Status CopiedSource::open(sqlite3* db, const std::string& sql) {
+  Statement statement;
+  SYNCLINE_TRY(statement.prepare(db, sql));
+  columns_ = static_cast<size_t>(statement.column_count());
+  for (bool row = true;;) {
+    SYNCLINE_TRY(statement.next(&row));
+    if (!row) return {};
+    for (int c = 0; c < statement.column_count(); ++c) {
+      values_.push_back(sqlite3_value_dup(sqlite3_column_value(statement.raw(), c)));
+      if (values_.back() == nullptr) return {StatusCode::host_failed, "out of memory"};
+    }
+  }
+}
+
 namespace {
 
 struct Table {

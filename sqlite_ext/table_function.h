@@ -51,17 +51,26 @@ std::string error_text(const Status& status);
 // The result code that stands for a status.
 int error_code(const Status& status);
 
-// Rows of a query, column by column. The query may read companions only if they exist.
-class QuerySource : public RowSource {
+// Rows of a query, read to the end when it opens: no statement is left running, so that a function
+// that writes can be called for each row: SELECT sync_resolve(id, 'local') FROM sync_conflicts.
+class CopiedSource : public RowSource {
  public:
-  Status open(sqlite3* db, const std::string& sql) { return statement_.prepare(db, sql); }
-  Status next(bool* row) override { return statement_.next(row); }
+  ~CopiedSource() override;
+  Status open(sqlite3* db, const std::string& sql);
+  Status next(bool* row) override {
+    at_ = started_ ? at_ + columns_ : 0;
+    started_ = true;
+    *row = at_ < values_.size();
+    return {};
+  }
   void column(int column, sqlite3_context* context) override {
-    sqlite3_result_value(context, sqlite3_column_value(statement_.raw(), column));
+    sqlite3_result_value(context, values_[at_ + static_cast<size_t>(column)]);
   }
 
  private:
-  Statement statement_;
+  std::vector<sqlite3_value*> values_;
+  size_t columns_ = 1, at_ = 0;
+  bool started_ = false;
 };
 
 class EmptySource : public RowSource {

@@ -143,7 +143,7 @@ Status open_conflicts(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
   SYNCLINE_TRY(has_companions(db, &there));
   *out = std::make_unique<EmptySource>();
   if (!there) return {};
-  auto source = std::make_unique<QuerySource>();
+  auto source = std::make_unique<CopiedSource>();
   SYNCLINE_TRY(source->open(db, std::string("SELECT ") + kConflictColumns +
                                     " FROM main.sync_conflict ORDER BY detected_at,id"));
   *out = std::move(source);

@@ -474,6 +474,26 @@ def _(_t, a, b):
         raises(lambda f=filter_: a.value(f"SELECT sync_resolve_all({quote(f)}, 'local')"), *parts)
 
 
+@case("deciding: a decision for each row of a query")
+def _(_t, a, b):
+    start(a, b)
+    run("INSERT INTO item(id, title) VALUES ('i2', 'two'), ('i3', 'three')", a)
+    sync(a, b)
+    run("UPDATE item SET title = 'a', status = 'a'", a)
+    run("UPDATE item SET title = 'b', status = 'b'", b)
+    sync(a, b)
+    done = a.rows("SELECT sync_resolve(id, 'local') FROM sync_conflicts "
+                  "WHERE status = 'open' AND column_name = 'title'")
+    assert len(done) == 3
+    done = a.rows("SELECT sync_undo(id) FROM sync_conflicts WHERE status = 'closed'")
+    assert len(done) == 3
+    a.rows("SELECT sync_resolve(id, 'value', pk) FROM sync_conflicts WHERE status = 'open'")
+    sync(a, b)
+    equal([a, b], ["item"])
+    assert conflicts(b) == []
+    assert rows(b, "SELECT count(*) FROM item WHERE title LIKE '{\"id\": %'") == [("3",)]
+
+
 @case("deciding: skip leaves it open, with the note; a preview writes nothing")
 def _(_t, a, b):
     start(a, b, status="manual")
