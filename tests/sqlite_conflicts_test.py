@@ -202,33 +202,56 @@ def _(t):
     assert [conflicts(db) for db in sites] == [[]] * 3
 
 
-@test("sqlite deciding: a row that waits for its parent gets it back, or is given up")
+@test("sqlite deciding: a deleted row that others refer to stays, or may not go yet")
 def _(t):
     schema = ("CREATE TABLE p (id INTEGER PRIMARY KEY, name TEXT);"
               "CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p(id));")
-    for choice in ("remote", "local"):
+    a, b = t.sqlite("a"), t.sqlite("b")
+    create(schema, a, b)
+    run("PRAGMA foreign_keys = ON", a, b)
+    run("INSERT INTO p VALUES (1, 'one'), (2, 'two')", a)
+    sync(a, b)
+    run("DELETE FROM p WHERE id = 1", a)
+    run("INSERT INTO c VALUES (7, 1)", b)
+    sync(a, b)
+    equal([a, b], ["p", "c"])
+    found = a.value("SELECT id FROM sync_conflicts WHERE kind = 'foreign_key' AND status = 'open'")
+    raises(lambda: decide(a, found, "remote"), "FOREIGN KEY")
+    assert field(a, found, "status") == "open"
+    assert decide(a, found, "local")["value"] == {"id": 1, "name": "one"}
+    sync(a, b)
+    equal([a, b], ["p", "c"])
+    assert a.rows("PRAGMA foreign_key_check") == b.rows("PRAGMA foreign_key_check") == []
+    assert [field(db, found, "how") for db in (a, b)] == ["decision", "decision"]
+    raises(lambda: b.value(f"SELECT sync_undo({quote(found)})"), "foreign key")
+    run("DELETE FROM c", b)
+    sync(a, b)
+    assert rows(a, "SELECT id FROM p") == [("1",), ("2",)], "what was decided to stay is gone"
+
+
+@test("sqlite deciding: a row without a parent waits, is given up, or gets another one")
+def _(t):
+    schema = ("CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE);"
+              "CREATE TABLE c (id INTEGER PRIMARY KEY, code TEXT REFERENCES p(code));")
+    for choice, value, left in (("local", None, []), ("value", '{"code": "two"}', [("7", "two")])):
         a, b = t.sqlite("a" + choice), t.sqlite("b" + choice)
         create(schema, a, b)
         run("PRAGMA foreign_keys = ON", a, b)
         run("INSERT INTO p VALUES (1, 'one'), (2, 'two')", a)
         sync(a, b)
         run("DELETE FROM p WHERE id = 1", a)
-        run("INSERT INTO c VALUES (7, 1)", b)
+        run("INSERT INTO c VALUES (7, 'one')", b)
         sync(a, b)
         equal([a, b], ["p", "c"])
         found = a.value("SELECT id FROM sync_conflicts WHERE kind = 'foreign_key' "
                         "AND status = 'open'")
-        assert found is not None
-        try:
-            decide(a, found, choice)
-        except Exception as refusal:
-            assert "FOREIGN KEY" in str(refusal), refusal
-            assert field(a, found, "status") == "open"
-            continue
+        raises(lambda: decide(a, found, "remote"), "FOREIGN KEY")
+        assert field(a, found, "status") == "open" and rows(a, "SELECT * FROM c") == []
+        decide(a, found, choice, value)
         sync(a, b)
         equal([a, b], ["p", "c"])
-        assert a.rows("PRAGMA foreign_key_check") == b.rows("PRAGMA foreign_key_check") == []
-        assert [field(db, found, "status") for db in (a, b)] == ["closed", "closed"]
+        assert rows(b, "SELECT * FROM c") == left
+        assert [field(db, found, "how") for db in (a, b)] == ["decision", "decision"]
 
 
 @test("sqlite conflicts: sides keep their names however often a conflict is recorded")

@@ -165,7 +165,7 @@ Status ApplyRun::reconsider(const TableInfo& table, Work* work, bool* stored) {
   std::vector<RowRef> dangling;
   SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&row, 1), {}, &dangling));
   if (!dangling.empty()) return settle_child(dangling[0]);
-  note_held(table, write.key, false, ConflictKind::foreign_key, {}, nullptr);
+  note_free(table, write.key, work->after);
   return {};
 }
 
@@ -180,7 +180,7 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work, bool* store
     SYNCLINE_TRY(port_.find_dangling({}, std::span<const RowRef>(&row, 1), &dangling));
     if (!dangling.empty()) return keep_parent(row, stored);
   }
-  note_held(table, write.key, false, ConflictKind::foreign_key, {}, nullptr);
+  note_free(table, write.key, work->after);
   return {};
 }
 

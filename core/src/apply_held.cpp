@@ -219,7 +219,7 @@ Status ApplyRun::try_one(const TableInfo& table, const std::string& key, bool* s
   SYNCLINE_TRY(fetch_one(table, key, &batch, &work));
   if (work.before.kept || work.before.adjusted) return reconsider(table, &work, stored);
   if (work.local->stored) {  // a local write brought it in, and the fold took over
-    note_held(table, work.local->key, false, ConflictKind::constraint, {}, nullptr);
+    note_free(table, work.local->key, work.before);
     *stored = true;
     return {};
   }
