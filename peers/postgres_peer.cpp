@@ -38,6 +38,7 @@ class PostgresPeer : public Endpoint {
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
   Status consume(const std::string& chunk, ApplyReport* out) override;
+  Status answer(const std::string& question, std::string* out) override;
 
  private:
   Status query(const std::string& sql, const std::vector<Parameter>& parameters, int column_count,
@@ -153,6 +154,13 @@ Status PostgresPeer::consume(const std::string& chunk, ApplyReport* out) {
   SYNCLINE_TRY(
       query("SELECT " + schema_ + ".sync_apply($1)::pg_catalog.text", {{chunk, true}}, 1, &result));
   return report_from_json(bytes(result, 0), out);
+}
+
+Status PostgresPeer::answer(const std::string& question, std::string* out) {
+  ResultPtr result;
+  SYNCLINE_TRY(query("SELECT syncline.answer($1)", {{question, true}}, 1, &result));
+  *out = bytes(result, 0);
+  return {};
 }
 
 }  // namespace

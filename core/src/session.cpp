@@ -197,6 +197,11 @@ Status read_schema(const SortedJson& in, TableSchema* out) {
 
 }  // namespace
 
+Status Endpoint::answer(const std::string&, std::string*) {
+  return Status(StatusCode::unsupported_version, "this database cannot be verified",
+                "install the same release of syncline on both sides");
+}
+
 std::string hello_to_json(const Hello& hello) {
   Json tables = Json::array();
   for (const TableSchema& table : hello.tables) {

@@ -41,6 +41,8 @@ class Endpoint {
   virtual Status produce(const std::string& vector_json, const std::string& resume_hex,
                          const ExportOptions& options, ExportedChunk* out) = 0;
   virtual Status consume(const std::string& chunk, ApplyReport* out) = 0;
+  // Answers a question of verify.h. Errors: unsupported_version if it cannot.
+  virtual Status answer(const std::string& question, std::string* out);
 };
 
 enum class Direction : uint8_t { both, pull, push };
