@@ -4,6 +4,7 @@
 SQLITE_EXTENSION_INIT1
 
 #include "sqlite_ext/change_functions.h"
+#include "sqlite_ext/check.h"
 #include "sqlite_ext/conflict_views.h"
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/views.h"
@@ -22,6 +23,7 @@ extern "C" __attribute__((visibility("default"))) int sqlite3_syncline_init(
   int rc = syncline::register_functions(db);
   if (rc == SQLITE_OK) rc = syncline::register_change_functions(db);
   if (rc == SQLITE_OK) rc = syncline::register_views(db);
+  if (rc == SQLITE_OK) rc = syncline::register_check(db);
   if (rc == SQLITE_OK) rc = syncline::register_conflict_views(db);
   // Never unloaded: callbacks and virtual tables may outlive the connection that loaded it.
   return rc == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : rc;

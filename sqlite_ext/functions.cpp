@@ -245,6 +245,9 @@ constexpr Function kFunctions[] = {
     {"sync_resolve", 2, 4, call_resolve},     {"sync_resolve_all", 2, 3, call_resolve_all},
     {"sync_undo", 1, 1, call_undo},           {"sync_conflict_diff", 1, 2, call_conflict_diff},
     {"sync_conflict_purge", 1, 1, call_conflict_purge},
+    {"sync_digest", 1, 1, call_sync_digest},
+    {"sync_verify", 1, 2, call_sync_verify},  {"sync_repair", 1, 2, call_sync_repair},
+    {"sync_invariant", 2, 3, call_sync_invariant},
 };
 
 void run(sqlite3_context* context, int count, sqlite3_value** values) {

@@ -42,6 +42,12 @@ class Call {
 
 // sync_now([peer or url [, options]])
 Status call_sync_now(Call* call);
+// sync_digest(table), sync_verify(peer [, options]), sync_repair(peer [, options])
+Status call_sync_digest(Call* call);
+Status call_sync_verify(Call* call);
+Status call_sync_repair(Call* call);
+// sync_invariant(name, sql [, options])
+Status call_sync_invariant(Call* call);
 
 // policy_functions.cpp
 Status call_set_policy(Call* call);

@@ -2,7 +2,9 @@
 #include "sqlite_ext/sqlite_endpoint.h"
 
 #include "sqlite_ext/identity.h"
+#include "sqlite_ext/invariant.h"
 #include "sqlite_ext/operation.h"
+#include "sqlite_ext/verify_host.h"
 
 namespace syncline {
 
@@ -15,6 +17,7 @@ Status apply_once(sqlite3* db, const std::string& chunk, const ApplyOptions& opt
   SYNCLINE_TRY(operation.fold());
   SYNCLINE_TRY(operation.begin_apply("sync_apply"));
   SYNCLINE_TRY(apply_chunk(&operation.port(), chunk, options, report));
+  if (report->complete) SYNCLINE_TRY(check_invariants_after_apply(db));
   SYNCLINE_TRY(note_shared(db, &operation.registry(), operation.port().shared_seen()));
   return operation.commit();
 }
@@ -100,6 +103,10 @@ Status SqliteEndpoint::produce(const std::string& vector_json, const std::string
   if (produced.code() != StatusCode::identity) return labelled(produced);
   SYNCLINE_TRY(take_new_identity(db_));
   return labelled(produce_once(vector_json, resume_hex, options, out));
+}
+
+Status SqliteEndpoint::answer(const std::string& question, std::string* out) {
+  return labelled(answer_in(db_, &kept_sums_, question, out));
 }
 
 Status SqliteEndpoint::consume(const std::string& chunk, ApplyReport* out) {

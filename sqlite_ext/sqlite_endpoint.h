@@ -8,6 +8,7 @@
 #include "sqlite_ext/change_scan.h"
 #include "sqlite_ext/transaction.h"
 #include "syncline/session.h"
+#include "syncline/verify.h"
 
 namespace syncline {
 
@@ -31,6 +32,7 @@ class SqliteEndpoint : public Endpoint {
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
   Status consume(const std::string& chunk, ApplyReport* out) override;
+  Status answer(const std::string& question, std::string* out) override;
 
  private:
   Status labelled(Status status) const;
@@ -44,6 +46,7 @@ class SqliteEndpoint : public Endpoint {
   ApplyOptions apply_options_;
   ChangeList changes_;
   LargeCache cache_;
+  KeptSums kept_sums_;
 };
 
 }  // namespace syncline

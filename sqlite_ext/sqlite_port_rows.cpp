@@ -104,7 +104,9 @@ Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> write
   for (size_t i = 0; i < writes.size(); ++i) {
     if (!(*outcomes)[i].stored) continue;
     states.push_back({writes[i].key, writes[i].state});
-    if (writes[i].relay) relays.push_back(writes[i].key);
+    // Without news for others, yet stored digests must learn that the base row is another.
+    const bool changed = writes[i].base != BaseAction::none;
+    if (writes[i].relay || changed) relays.push_back(writes[i].key);
   }
   SYNCLINE_TRY(access->write_states(states));
   return access->append_relay(relays);

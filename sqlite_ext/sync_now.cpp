@@ -3,15 +3,11 @@
 // No transaction is open here while the peer is waited for: each step of the session is a
 // transaction of its own, on its own side.
 #include <chrono>
-#include <filesystem>
 
-#include "peers/postgres_peer.h"
-#include "peers/postgres_url.h"
-#include "sqlite_ext/file_peer.h"
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/operation.h"
-#include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/peer_link.h"
 #include "sqlite_ext/sqlite_endpoint.h"
 #include "syncline/json.h"
 
@@ -20,19 +16,6 @@ namespace syncline {
 namespace {
 
 using Json = OrderedJson;
-
-bool interrupted(sqlite3* db) {
-  return execute(db, "SELECT 1").code() == StatusCode::cancelled;
-}
-
-Status refuse_now(sqlite3* db) {
-  if (sqlite3_get_autocommit(db) == 0) {
-    return {StatusCode::refused, "sync_now cannot run inside a transaction",
-            "COMMIT first: a session commits chunk by chunk"};
-  }
-  SYNCLINE_TRY(refuse_inside_writing_statement(db, "sync_now"));
-  return refuse_beside_running_statement(db, "sync_now");
-}
 
 // Remembers which of our dots the peer has: what a new identity need not take along.
 Status note_peer_vector(sqlite3* db, const std::string& vector_json) {
@@ -63,16 +46,9 @@ Status run_with(sqlite3* db, Endpoint* remote, const SessionOptions& options,
 
 Status sync_with(sqlite3* db, const std::string& url, const SessionOptions& options,
                  SessionReport* report) {
-  if (is_postgres_url(url)) {
-    PostgresPeerOptions peer_options;
-    peer_options.wait = poll_wait([db] { return interrupted(db); });
-    std::unique_ptr<Endpoint> remote;
-    SYNCLINE_TRY(connect_postgres(url, peer_options, &remote));
-    return run_with(db, remote.get(), options, report);
-  }
-  FilePeer peer;
-  SYNCLINE_TRY(peer.open(db, url, options.drift_ms_max));
-  return run_with(db, peer.endpoint(), options, report);
+  PeerLink link;
+  SYNCLINE_TRY(link.open(db, url, options.drift_ms_max));
+  return run_with(db, link.endpoint(), options, report);
 }
 
 // Runs a session with a stored peer and notes how it went; the session's error is what counts.
@@ -133,19 +109,11 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
   return {};
 }
 
-// A name that is neither a peer's, nor a URL, nor a file.
-Status find_nothing(const std::vector<Peer>& peers, const std::string& target) {
-  Status unknown = unknown_peer(peers, target);
-  return {StatusCode::invalid_argument,
-          "\"" + mask_password(target) + "\" is no stored peer, no postgresql: URL and no file",
-          unknown.hint()};
-}
-
 }  // namespace
 
 Status call_sync_now(Call* call) {
   sqlite3* db = call->db();
-  SYNCLINE_TRY(refuse_now(db));
+  SYNCLINE_TRY(refuse_session(db, "sync_now"));
   Registry registry;
   SYNCLINE_TRY(load_registry(db, &registry));
   if (!registry.exists) return nothing_tracked("sync_now");
@@ -157,21 +125,16 @@ Status call_sync_now(Call* call) {
   const auto begin = std::chrono::steady_clock::now();
   SessionOptions options;
   SessionReport report;
-  for (Peer& peer : peers) {
-    if (peer.name != target) continue;
-    SYNCLINE_TRY(session_options(peer.options, call->bytes(1), &options));
-    SYNCLINE_TRY(sync_with_peer(db, &peer, options, &report));
+  int64_t place = -1;
+  SYNCLINE_TRY(find_peer(peers, target, &place));
+  if (place >= 0) {
+    Peer* peer = &peers[static_cast<size_t>(place)];
+    SYNCLINE_TRY(session_options(peer->options, call->bytes(1), &options));
+    SYNCLINE_TRY(sync_with_peer(db, peer, options, &report));
     call->give(report_to_json(report, milliseconds_since(begin)));
     return {};
   }
   SYNCLINE_TRY(session_options("", call->bytes(1), &options));
-  const bool looks_like_path = target.find('/') != std::string::npos ||
-                               target.find('.') != std::string::npos ||
-                               target.find(':') != std::string::npos;
-  std::error_code ignored;
-  if (!is_postgres_url(target) && !looks_like_path && !std::filesystem::exists(target, ignored)) {
-    return find_nothing(peers, target);
-  }
   SYNCLINE_TRY(sync_with(db, target, options, &report));
   call->give(report_to_json(report, milliseconds_since(begin)));
   return {};
