@@ -23,6 +23,8 @@ std::string& buffer() {
   return text;
 }
 
+bool apply_completed = false;  // by the last slb_apply
+
 // Runs `body`, and brings its status, or what it throws, into *status.
 template <typename Body>
 void bounded(SlStatus* status, Body body) noexcept {
@@ -176,11 +178,14 @@ SlBytes slb_apply(SlBytes chunk, SlBytes options, SlStatus* status) {
     ApplyReport report;
     SYNCLINE_TRY(apply_options_from_json(view(options), &parsed));
     SYNCLINE_TRY(apply_now(view(chunk), parsed, &report));
+    apply_completed = report.complete;
     out = report_to_json(report);
     return {};
   });
   return bytes(out);
 }
+
+bool slb_apply_completed() { return apply_completed; }
 
 void slb_retry_held(SlStatus* status) {
   bounded(status, [&]() -> Status {

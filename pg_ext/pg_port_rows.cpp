@@ -304,7 +304,9 @@ Status PgPort::write_states(const TableInfo& table, std::span<const RowWrite> wr
     state.seq = static_cast<int64_t>(packed.seq);
     state.hlc = static_cast<int64_t>(packed.hlc);
     state.context = static_cast<int64_t>(packed.context);
-    state.pos = writes[i].relay || row.place == 0 ? ++position : row.position;
+    // Stored digests must learn of every base row that changes, news for others or not.
+    const bool moves = writes[i].relay || writes[i].base != BaseAction::none || row.place == 0;
+    state.pos = moves ? ++position : row.position;
     state.cells = bytes(packed.cells);
     state.site = static_cast<int32_t>(packed.site);
     state.flags = static_cast<int32_t>(packed.flags);

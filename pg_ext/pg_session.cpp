@@ -12,6 +12,7 @@
 #include "pg_ext/sl_session.h"
 #include "syncline/json.h"
 #include "syncline/session.h"
+#include "syncline/verify.h"
 
 namespace syncline::pg {
 
@@ -61,6 +62,14 @@ class LocalEndpoint final : public Endpoint {
     return report_from_json(view(step.output), out);
   }
 
+  Status answer(const std::string& question, std::string* out) override {
+    SlStep step = {};
+    step.input = bytes(question);
+    SYNCLINE_TRY(run(sl_leaf_step_answer, &step));
+    *out = view(step.output);
+    return {};
+  }
+
   // The SQLSTATE of the last error in this database, or empty.
   const std::string& sqlstate() const { return sqlstate_; }
 
@@ -86,26 +95,52 @@ Status wait_for(const SocketWait& wait, bool* ready) {
   return {};
 }
 
-Status run(SlSession* session, SessionReport* report) {
-  SessionOptions options;
-  SYNCLINE_TRY(session_options_from_json(view(session->stored_options), &options));
-  SYNCLINE_TRY(session_options_from_json(view(session->options), &options));
-  PostgresPeerOptions peer_options;
-  peer_options.wait = wait_for;
-  peer_options.password_required = session->password_required;
+Status synchronise(const SessionOptions& options, Endpoint* local, Endpoint* remote,
+                   SessionReport* report) {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_ptr<Endpoint> remote;
-  SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
-  LocalEndpoint local(options.drift_ms_max);
-  const Status status = run_session(&local, remote.get(), options, {}, report);
-  if (!status.ok()) {
-    local.sqlstate().copy(session->sqlstate, sizeof(session->sqlstate) - 1);
-    return status;
-  }
+  SYNCLINE_TRY(run_session(local, remote, options, {}, report));
   const std::chrono::duration<double, std::milli> spent =
       std::chrono::steady_clock::now() - start;
   results().report = report_to_json(*report, spent.count());
   return {};
+}
+
+Status verify(const SlSession& session, Endpoint* local, Endpoint* remote) {
+  const bool repair = session.task == SL_TASK_REPAIR;
+  VerifyOptions options;
+  SYNCLINE_TRY(verify_options_from_json(view(session.options), repair, &options));
+  const auto start = std::chrono::steady_clock::now();
+  VerifyReport report;
+  if (repair) {
+    SessionReport ignored;
+    const auto exchange = [&] {
+      return run_session(local, remote, SessionOptions(), {}, &ignored);
+    };
+    SYNCLINE_TRY(repair_peer(local, remote, options, exchange, &report));
+  } else {
+    SYNCLINE_TRY(verify_peer(local, remote, options, &report));
+  }
+  const std::chrono::duration<double, std::milli> spent =
+      std::chrono::steady_clock::now() - start;
+  results().report = verify_report_to_json(report, options, repair, spent.count());
+  return {};
+}
+
+Status run(SlSession* session, SessionReport* report) {
+  const bool sync = session->task == SL_TASK_SYNC;
+  SessionOptions options;
+  SYNCLINE_TRY(session_options_from_json(view(session->stored_options), &options));
+  if (sync) SYNCLINE_TRY(session_options_from_json(view(session->options), &options));
+  PostgresPeerOptions peer_options;
+  peer_options.wait = wait_for;
+  peer_options.password_required = session->password_required;
+  std::unique_ptr<Endpoint> remote;
+  SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
+  LocalEndpoint local(options.drift_ms_max);
+  const Status status = sync ? synchronise(options, &local, remote.get(), report)
+                             : verify(*session, &local, remote.get());
+  if (!status.ok()) local.sqlstate().copy(session->sqlstate, sizeof(session->sqlstate) - 1);
+  return status;
 }
 
 }  // namespace

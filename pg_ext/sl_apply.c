@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "sl_check.h"
 #include "sl_exchange.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -58,6 +59,8 @@ run(Attempt *attempt)
 		if (status.code == 0)
 			attempt->report = MemoryContextStrdup(attempt->context,
 												  pnstrdup(report.data, report.size));
+		if (status.code == 0 && slb_apply_completed())
+			sl_check_invariants();
 	}
 	sl_report(&status);
 	sl_merge_end();

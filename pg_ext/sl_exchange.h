@@ -297,6 +297,8 @@ void sl_leaf_put_change(void *change);
 
 /* Applies a chunk. Returns the report as JSON. */
 SlBytes slb_apply(SlBytes chunk, SlBytes options, SlStatus *status);
+/* Whether the chunk applied last was the last of its exchange. */
+bool slb_apply_completed(void);
 /* Tries again to store held rows. */
 void slb_retry_held(SlStatus *status);
 

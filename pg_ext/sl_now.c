@@ -31,19 +31,19 @@ typedef struct Launch
 
 /* ---- starting -------------------------------------------------------------------------------- */
 
-static void
-refuse_in_transaction(void)
+void
+sl_refuse_session(const char *function_name)
 {
 	if (IsTransactionBlock() || IsSubTransaction() ||
 		TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("sync_now cannot run inside a transaction"),
+				 errmsg("%s cannot run inside a transaction", function_name),
 				 errhint("A session commits chunk by chunk: call it by itself.")));
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("sync_now cannot run on a standby"),
+				 errmsg("%s cannot run on a standby", function_name),
 				 errhint("Call it on the primary server.")));
 }
 
@@ -80,6 +80,7 @@ make_segment(const SlPeer *peer, const char *options, shm_mq **queue)
 	shared->login = GetSessionUserId();
 	shared->role = GetUserId();
 	shared->caller_pid = MyProcPid;
+	shared->task = peer->task;
 	shm_toc_insert(toc, SL_SHARED_HEAD, shared);
 	for (int i = 0; i < lengthof(texts); i++)
 		put_text(toc, SL_SHARED_NAME + i, texts[i]);
@@ -237,8 +238,8 @@ sync_with_all(const char *options)
 	return json.data;
 }
 
-static char *
-sync_with_one(const char *target, const char *options)
+char *
+sl_session_with(const char *target, const char *options, int task)
 {
 	SlPeer	   *peer;
 	ErrorData	error = {0};
@@ -256,6 +257,7 @@ sync_with_one(const char *target, const char *options)
 			sl_refuse_url(target);
 		peer = linitial(sl_load_peers(target));
 	}
+	peer->task = task;
 	report = run_session(peer, options, &error);
 	if (report == NULL)
 		ThrowErrorData(&error);
@@ -269,7 +271,7 @@ sl_sync_now(PG_FUNCTION_ARGS)
 	char	   *report;
 	SlStatus	status;
 
-	refuse_in_transaction();
+	sl_refuse_session("sync_now");
 	if (!PG_ARGISNULL(1))
 	{
 		Jsonb	   *jsonb = PG_GETARG_JSONB_P(1);
@@ -281,6 +283,6 @@ sl_sync_now(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		report = sync_with_all(options);
 	else
-		report = sync_with_one(text_to_cstring(PG_GETARG_TEXT_PP(0)), options);
+		report = sl_session_with(text_to_cstring(PG_GETARG_TEXT_PP(0)), options, SL_TASK_SYNC);
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(report));
 }

@@ -33,6 +33,7 @@ typedef struct SlStep
 void sl_leaf_step_hello(void *step);
 void sl_leaf_step_produce(void *step);
 void sl_leaf_step_consume(void *step);
+void sl_leaf_step_answer(void *step);	/* input: the question */
 
 /* Waits for a socket, or without one (-1) for the time to pass. Ends when the caller is gone. */
 typedef struct SlWait
@@ -47,8 +48,12 @@ void sl_leaf_wait(void *wait);
 
 /* ---- pg_session.cpp -------------------------------------------------------------------------- */
 
+/* What a session is for. */
+enum { SL_TASK_SYNC, SL_TASK_VERIFY, SL_TASK_REPAIR };
+
 typedef struct SlSession
 {
+	int task;
 	SlBytes url;
 	SlBytes stored_options;		/* JSON; those of the peer, which `options` go over */
 	SlBytes options;
@@ -85,10 +90,15 @@ typedef struct SlPeer
 	char	   *options;
 	char	   *last_error;
 	bool		resting;		/* it failed too often and too recently to be tried again */
+	int			task;			/* SL_TASK_* */
 } SlPeer;
 
 /* Raises unless a server can synchronise with what the URL names. */
 extern void sl_refuse_url(const char *url);
+/* Raises where no session can run. */
+extern void sl_refuse_session(const char *function_name);
+/* Runs a session with the peer of a name or URL, and returns its report. Raises. */
+extern char *sl_session_with(const char *target, const char *options, int task);
 /* The stored peer of that name, or all of them (NULL). Raises if there is none of that name. */
 extern List *sl_load_peers(const char *name);
 /* Notes how a session with a stored peer ended: an error, or none (NULL). In a transaction. */
@@ -108,6 +118,7 @@ typedef struct SlShared
 	Oid			login;			/* the session's role */
 	Oid			role;			/* the role as which sync_now was called */
 	int			caller_pid;
+	int			task;
 } SlShared;
 
 #endif

@@ -14,6 +14,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "sl_session.h"
+#include "sl_verify.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -132,6 +133,18 @@ consume(SlStep *step)
 	step->output = keep(apply.report);
 }
 
+static void
+answer(SlStep *step)
+{
+	step->output = keep(sl_answer(step->input));
+}
+
+void
+sl_leaf_step_answer(void *step)
+{
+	run_step(step, answer);
+}
+
 void
 sl_leaf_step_hello(void *step)
 {
@@ -240,8 +253,9 @@ run_session(shm_toc *toc)
 	StartTransactionCommand();
 	session.password_required = !superuser();
 	CommitTransactionCommand();
+	session.task = ((SlShared *) shm_toc_lookup(toc, SL_SHARED_HEAD, false))->task;
 	slb_session(&session, &status);
-	if (name.size > 0)
+	if (name.size > 0 && session.task == SL_TASK_SYNC)
 		note(name.data, &session, status.code == 0 ? NULL : status.message);
 	if (status.code != 0)
 		raise_error(&session, &status);

@@ -174,6 +174,25 @@ CREATE TABLE syncline.peer (
   clock_ahead_ms int8
 );
 
+-- Sums over a table's rows, valid for the rows whose state has a position up to this one. Kept
+-- between verifications; a dump leaves them out.
+CREATE TABLE syncline.digest (
+  tbl int4 NOT NULL,
+  plan bytea NOT NULL,                    -- which columns, compared as what
+  position int8 NOT NULL,
+  sums bytea NOT NULL,
+  PRIMARY KEY (tbl, plan)
+);
+ALTER TABLE syncline.digest ALTER COLUMN sums SET STORAGE EXTERNAL;
+
+-- Queries that must return no rows or, with expects_true, one true value.
+CREATE TABLE syncline.invariant (
+  name text PRIMARY KEY,
+  query text NOT NULL,
+  expects_true bool NOT NULL,
+  refuse bool NOT NULL,
+  broken_at timestamptz                   -- since when it does not hold
+);
 
 SELECT pg_catalog.pg_extension_config_dump('syncline.site', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.self', '');
@@ -191,6 +210,7 @@ SELECT pg_catalog.pg_extension_config_dump('syncline.conflict', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.event', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.event_event_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.peer', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.invariant', '');
 
 -- Triggers --------------------------------------------------------------------------------------
 
@@ -283,6 +303,76 @@ CREATE VIEW sync_peers AS
               ELSE 'half_open' END AS breaker,
          clock_ahead_ms
   FROM syncline.peer;
+
+-- Verification ----------------------------------------------------------------------------------
+
+CREATE FUNCTION sync_digest(table_name text) RETURNS text
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_digest';
+CREATE FUNCTION sync_verify(peer text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_verify';
+CREATE FUNCTION sync_repair(peer text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_repair';
+CREATE FUNCTION sync_check(options jsonb DEFAULT '{}', OUT severity text, OUT table_name text,
+    OUT what text, OUT repair text) RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_check';
+CREATE FUNCTION sync_invariant(name text, query text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_invariant';
+-- What the catalog shows to be wrong; what may be mended at once is by sync_check.
+CREATE VIEW syncline.faults AS
+  SELECT 'error' AS severity, t.name AS table_name,
+         pg_catalog.format('the trigger %s that logs its changes is %s', w.name,
+           CASE WHEN g.oid IS NULL THEN 'missing'
+                WHEN g.tgfoid <> w.function THEN 'not the one of the extension'
+                ELSE 'not enabled for every session' END) AS what,
+         CASE WHEN g.tgfoid IS NULL THEN pg_catalog.format('CREATE TRIGGER %s %s ON %s FOR EACH %s'
+                  ' EXECUTE FUNCTION %s; ALTER TABLE %3$s ENABLE ALWAYS TRIGGER %1$s',
+                  w.name, w.event, t.relation, w.level, w.function)
+              ELSE pg_catalog.format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %s', t.relation, w.name)
+         END AS repair,
+         g.oid IS NULL OR g.tgfoid = w.function AS at_once
+  FROM syncline.tbl t
+  CROSS JOIN (VALUES
+    ('syncline_capture', 'AFTER INSERT OR UPDATE OR DELETE', 'ROW',
+     'syncline.capture()'::pg_catalog.regprocedure),
+    ('syncline_truncate', 'BEFORE TRUNCATE', 'STATEMENT',
+     'syncline.capture_truncate()'::pg_catalog.regprocedure)) w(name, event, level, function)
+  LEFT JOIN pg_catalog.pg_trigger g ON g.tgrelid = t.relation AND g.tgname = w.name
+  WHERE t.present AND (g.oid IS NULL OR g.tgenabled <> 'A' OR g.tgfoid <> w.function)
+UNION ALL
+  SELECT 'error', NULL, pg_catalog.format('the event trigger %s is %s', w.name,
+           CASE WHEN e.oid IS NULL THEN 'missing' ELSE 'not enabled for every session' END),
+         CASE WHEN e.oid IS NULL THEN 'DROP EXTENSION and CREATE EXTENSION syncline'
+              ELSE pg_catalog.format('ALTER EVENT TRIGGER %s ENABLE ALWAYS', w.name) END,
+         e.oid IS NOT NULL
+  FROM (VALUES ('syncline_ddl_end'), ('syncline_drop'), ('syncline_rewrite')) w(name)
+  LEFT JOIN pg_catalog.pg_event_trigger e ON e.evtname = w.name
+  WHERE e.oid IS NULL OR e.evtenabled <> 'A'
+UNION ALL
+  SELECT 'error', t.name, pg_catalog.format('syncline.state_%s, which holds its row state, is gone',
+           t.number),
+         pg_catalog.format('SELECT sync_disable(%L), then sync_enable it again', t.name), false
+  FROM syncline.tbl t
+  WHERE pg_catalog.to_regclass('syncline.state_' || t.number) IS NULL
+UNION ALL
+  SELECT 'error', t.name, 'the table is gone, and its tracking is not',
+         pg_catalog.format('SELECT sync_disable(%L)', t.name), false
+  FROM syncline.tbl t
+  WHERE t.present AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.relation)
+UNION ALL
+  SELECT 'error', t.name, pg_catalog.format('the index %s is not valid', i.indexrelid::regclass),
+         pg_catalog.format('REINDEX INDEX %s', i.indexrelid::regclass), false
+  FROM syncline.tbl t JOIN pg_catalog.pg_index i
+    ON i.indrelid IN (t.relation, pg_catalog.to_regclass('syncline.state_' || t.number))
+  WHERE NOT i.indisvalid
+UNION ALL
+  SELECT 'warning', t.name, pg_catalog.format('the constraint %s was never validated', k.conname),
+         pg_catalog.format('ALTER TABLE %s VALIDATE CONSTRAINT %I', t.relation, k.conname), false
+  FROM syncline.tbl t JOIN pg_catalog.pg_constraint k ON k.conrelid = t.relation
+  WHERE t.present AND NOT k.convalidated;
+
+-- What a peer asks: see docs/verification.md.
+CREATE FUNCTION syncline.answer(question bytea) RETURNS bytea
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_answer';
 
 -- Conflicts -------------------------------------------------------------------------------------
 
@@ -387,7 +477,8 @@ GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts, sync_conf
 -- Stored peers, the identity and the history of conflicts concern the whole database: they are its owner's. PostgreSQL 13 has
 -- no role that stands for the owner; there it is the owner of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
-  sync_remove_peer(text), sync_conflict_purge(timestamptz) FROM PUBLIC;
+  sync_remove_peer(text), sync_conflict_purge(timestamptz),
+  sync_invariant(text, text, jsonb) FROM PUBLIC;
 DO $$
 DECLARE
   owner text;
@@ -400,7 +491,8 @@ BEGIN
   EXECUTE 'GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
     ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text),'
-    ' @extschema@.sync_conflict_purge(timestamptz) TO ' || owner;
+    ' @extschema@.sync_conflict_purge(timestamptz),'
+    ' @extschema@.sync_invariant(text, text, jsonb) TO ' || owner;
 END $$;
 
 -- Last, so that the lines above do not fire them.
