@@ -325,7 +325,7 @@ def _(t):
         "g": ("true", "false", "false"), "h": ("'sad'", "'ok'", "sad"),
         "i": ("'00000000-0000-0000-0000-000000000001'", "'00000000-0000-0000-0000-000000000002'",
               "00000000-0000-0000-0000-00000000000a"),
-        "j": ("'it''s \"q\" \\ é 😀'", "''", "line\none")}
+        "j": ("'it''s \"q\" \\ é 😀'", "' '", "line\none")}
     a, b = pair(t, ddl, "INSERT INTO v (id) VALUES (1)")
     for column, (here, there, given) in columns.items():
         a.run(f"UPDATE v SET {column} = {here}")
