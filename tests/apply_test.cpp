@@ -138,7 +138,7 @@ TEST_CASE("apply: a child whose parent is deleted waits until there is one", "[a
 TEST_CASE("apply: rows that refer to each other in a circle fit together", "[apply][unit]") {
   const TableRules node{{"node", {{"id", "integer"}, {"up", "integer"}}, {0}},
                         {},
-                        {{{"up"}, "node", false}},
+                        {{{"up"}, "node", ForeignAction::restrict}},
                         {},
                         0,
                         OnDelete::update_wins};

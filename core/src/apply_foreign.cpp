@@ -139,9 +139,10 @@ Status ApplyRun::adjust(const TableInfo& table, Work* work, const std::string& r
   *adjusted = outcome.stored;
   if (!*adjusted) return {};
   if (!work->defaults.empty()) written_.push_back({table.number, encode_key(write.key), {}});
+  ShownRow written;
+  show_row(work->after, table, site_.sites, &written);
   note_held(table, write.key, true, ConflictKind::foreign_key,
-            reason + ": the row it refers to was deleted, so the reference was reset",
-            &work->shown);
+            reason + ": the row it refers to was deleted, so the reference was reset", &written);
   held_here_.erase({table.number, encode_key(write.key)});
   return {};
 }

@@ -320,7 +320,13 @@ void ApplyRun::note_conflicts(const TableInfo& table, const Work& work) {
 Status ApplyRun::record() {
   if (records_.empty()) return {};
   wrote_ = true;
-  const std::vector<ConflictRecord> records(records_.begin(), records_.end());
+  // A row may have been let in and set aside again on the way: what counts is how it ends.
+  std::map<std::string, size_t> last;
+  for (size_t i = 0; i < records_.size(); ++i) last[records_[i].conflict.id] = i;
+  std::vector<ConflictRecord> records;
+  for (size_t i = 0; i < records_.size(); ++i) {
+    if (last[records_[i].conflict.id] == i) records.push_back(std::move(records_[i]));
+  }
   records_.clear();
   return port_.record_conflicts(records);
 }

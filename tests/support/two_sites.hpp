@@ -20,7 +20,7 @@ inline TableRules item_rules() {
 inline TableRules part_rules() {
   return {{"part", {{"item_id", "integer"}, {"line", "text"}, {"label", "text"}}, {0, 1}},
           {},
-          {{{"item_id"}, "item", true}},
+          {{{"item_id"}, "item", ForeignAction::cascade}},
           {},
           0,
           OnDelete::update_wins};
