@@ -28,7 +28,7 @@ std::string export_options_to_json(const ExportOptions& options, const std::stri
 }
 
 Status report_from_json(std::string_view text, ApplyReport* out) {
-  SortedJson json = SortedJson::parse(text, nullptr, false);
+  SortedJson json = parse_json<SortedJson>(text);
   Status malformed(StatusCode::peer_failed, "the peer's sync_apply returned a malformed report");
   if (!json.is_object()) return malformed;
   auto count = [&](const char* name, uint64_t* value) {

@@ -174,7 +174,7 @@ SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes 
   try {
     OrderedJson out = {{"peer", std::string(view(name))}};
     if (report.data != nullptr) {
-      out.update(OrderedJson::parse(view(report), nullptr, false));
+      out.update(parse_json<OrderedJson>(view(report)));
     } else if (sqlstate.data == nullptr) {
       out["skipped"] = std::string(view(error));
     } else {

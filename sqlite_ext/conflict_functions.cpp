@@ -1,16 +1,16 @@
 // sync_resolve, sync_resolve_all, sync_undo, sync_conflict_diff and sync_conflict_purge.
-#include <nlohmann/json.hpp>
 
 #include "sqlite_ext/decide.h"
 #include "sqlite_ext/enable.h"
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/peer_store.h"
+#include "syncline/json.h"
 
 namespace syncline {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = OrderedJson;
 
 // A write transaction in which everything so far is folded, and nothing is switched off.
 Status begin_deciding(Operation* operation, sqlite3* db, const char* what) {

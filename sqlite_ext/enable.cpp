@@ -202,7 +202,7 @@ Status set_on_delete(sqlite3* db, const TableInfo& table, const std::string& on_
 
 Status enable_options_from_json(std::string_view json, EnableOptions* out) {
   if (json.empty()) return {};
-  const Json parsed = Json::parse(json, nullptr, false);
+  const Json parsed = parse_json<Json>(json);
   if (!parsed.is_object()) {
     return {StatusCode::invalid_argument, "options of sync_enable are not a JSON object",
             "for example {\"on_delete\": \"update_wins\"}"};

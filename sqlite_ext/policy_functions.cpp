@@ -1,13 +1,13 @@
 // sync_set_policy, sync_set_actor and sync_set_context.
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
 
 #include "sqlite_ext/enable.h"
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
 #include "syncline/apply.h"
+#include "syncline/json.h"
 #include "syncline/origin.h"
 #include "syncline/policy_report.h"
 
@@ -148,7 +148,7 @@ Status call_set_context(Call* call) {
   if (context.size() > kContextBytesMax) {
     return {StatusCode::invalid_argument, "the context is longer than 65536 bytes"};
   }
-  if (!context.empty() && !nlohmann::json::accept(context)) {
+  if (!context.empty() && parse_json<SortedJson>(context).is_discarded()) {
     return {StatusCode::invalid_argument, "the context is not JSON",
             "pass something like '{\"request\": 7}', or NULL for none"};
   }

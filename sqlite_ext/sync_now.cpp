@@ -97,7 +97,7 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
     if (done.code() == StatusCode::cancelled) return done;
     Json entry = {{"peer", peer.name}};
     if (done.ok()) {
-      entry.update(Json::parse(report_to_json(report, milliseconds_since(begin)), nullptr, false));
+      entry.update(parse_json<Json>(report_to_json(report, milliseconds_since(begin))));
       entry["peer"] = peer.name;
     } else {
       entry["error"] = done.message();

@@ -150,6 +150,20 @@ TEST_CASE("session: a malformed hello is the peer's fault", "[session][unit]") {
   for (const char* json : {"", "[]", "{}", "{\"protocol\": \"one\"}", "not json"}) {
     CHECK(hello_from_json(json, &hello).code() == StatusCode::peer_failed);
   }
+  const auto with = [&](const std::string& what) {
+    const std::string json = R"({"site": "x", "tables": [], "unfinished": {}, )" + what + "}";
+    return hello_from_json(json, &hello);
+  };
+  CHECK(with(R"("protocol": 1, "now_ms": 5, "vector": {"x": [1, 2]})").ok());
+  CHECK_FALSE(with(R"("protocol": 1e300, "now_ms": 5, "vector": {})").ok());
+  CHECK_FALSE(with(R"("protocol": 1, "now_ms": -1, "vector": {})").ok());
+  CHECK_FALSE(with(R"("protocol": 1, "now_ms": 5, "vector": {"x": [[1]]})").ok());
+  // What walks a document calls itself for every level: a million of them end a program.
+  const std::string deep = std::string(1000000, '[') + std::string(1000000, ']');
+  CHECK_FALSE(with(R"("protocol": 1, "now_ms": 5, "vector": )" + deep).ok());
+  CHECK_FALSE(with(R"("protocol": 1, "now_ms": 5, "vector": {}, "more": )" + deep).ok());
+  SessionOptions options;
+  CHECK_FALSE(session_options_from_json(R"({"direction": )" + deep + "}", &options).ok());
 }
 
 TEST_CASE("session: options name what is wrong", "[session][unit]") {

@@ -22,7 +22,7 @@ constexpr size_t kColumnWidth = 60;
 std::vector<std::string> lines_of(const std::string& json) {
   std::string text = json;
   if (!json.empty() && (json[0] == '"' || json[0] == '{')) {
-    const Json parsed = Json::parse(json, nullptr, false);
+    const Json parsed = parse_json<Json>(json);
     if (parsed.is_string()) {
       text = parsed.get<std::string>();
     } else if (parsed.is_object()) {

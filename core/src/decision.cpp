@@ -3,15 +3,15 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
 
 #include "decision_value.h"
 #include "syncline/fold.h"
+#include "syncline/json.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::json;
+using Json = SortedJson;
 
 constexpr const char* kChoices[] = {"local", "remote", "base", "merged", "value", "skip"};
 
@@ -153,7 +153,7 @@ class Planner {
     out_.exists = true;
     out_.mask = kMaskEvery;
     out_.values = living_values();
-    const Json object = json.empty() ? Json() : Json::parse(json, nullptr, false);
+    const Json object = json.empty() ? Json() : parse_json<Json>(json);
     for (ColumnNumber c = 0; object.is_object() && c < table_.column_count(); ++c) {
       const auto member = object.find(table_.columns[c].name);
       if (member == object.end() || !writable(c)) continue;
@@ -191,7 +191,7 @@ class Planner {
 
   Status override_with(const Value& given) {
     Json object;
-    if (given.is(ValueKind::text)) object = Json::parse(given.bytes(), nullptr, false);
+    if (given.is(ValueKind::text)) object = parse_json<Json>(given.bytes());
     if (!object.is_object()) {
       return Status(StatusCode::invalid_argument,
                     "conflict " + conflict_.id + " is about a row: its value is a JSON object",

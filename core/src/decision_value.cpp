@@ -5,11 +5,12 @@
 
 #include "decimal.h"
 #include "syncline/decision.h"
+#include "syncline/json.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::json;
+using Json = SortedJson;
 
 int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -87,7 +88,7 @@ std::string dump_value(const Json& json) {
 }
 
 Value value_from_json(LogicalKind kind, std::string_view text, Arena* arena) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json<Json>(text);
   if (json.is_null()) return Value::null();
   if (json.is_boolean()) return Value::integer(json.get<bool>() ? 1 : 0);
   if (json.is_number_unsigned() && json.get<uint64_t>() > INT64_MAX) {
@@ -131,7 +132,7 @@ Status fit_value(const TableInfo& table, ColumnNumber column, const Value& given
 
 Status filter_from_json(std::string_view text, ConflictFilter* out) {
   *out = ConflictFilter();
-  Json json = text.empty() ? Json::object() : Json::parse(text, nullptr, false);
+  Json json = text.empty() ? Json::object() : parse_json<Json>(text);
   if (json.is_null()) json = Json::object();
   if (!json.is_object()) {
     return Status(StatusCode::invalid_argument, "the filter is not a JSON object",

@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
 
+#include "syncline/json.h"
 #include "syncline/logical_type.h"
 #include "syncline/value.h"
 
@@ -16,6 +16,6 @@ namespace syncline {
 Value value_from_json(LogicalKind kind, std::string_view json, Arena* arena);
 
 // As value_to_json would write it.
-std::string dump_value(const nlohmann::json& json);
+std::string dump_value(const SortedJson& json);
 
 }  // namespace syncline

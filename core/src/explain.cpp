@@ -6,6 +6,7 @@
 #include "decision_value.h"
 #include "syncline/conflict_text.h"
 #include "syncline/decision.h"
+#include "syncline/json.h"
 #include "syncline/origin.h"
 
 namespace syncline {
@@ -194,9 +195,9 @@ void explain_row(const TableInfo& table, const RowState& row, const SiteTable& s
 Status key_from_argument(const TableInfo& table, const Value& given, Arena* arena,
                          std::vector<Value>* key) {
   key->clear();
-  nlohmann::json object;
+  SortedJson object;
   if (given.is(ValueKind::text) && !given.bytes().empty() && given.bytes()[0] == '{') {
-    object = nlohmann::json::parse(given.bytes(), nullptr, false);
+    object = parse_json<SortedJson>(given.bytes());
   }
   for (const ColumnNumber part : table.key) {
     const ColumnInfo& column = table.columns[part];

@@ -24,6 +24,26 @@ class Lock {
 
 }  // namespace
 
+// Counts brackets outside of strings: as deep as the document is, if it is one.
+bool json_is_shallow(std::string_view text) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kJsonDepthMax) return false;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return true;
+}
+
 void* allocate_json(size_t bytes) {
   if (void* memory = ::operator new(bytes, std::nothrow)) return memory;
   const Lock lock;

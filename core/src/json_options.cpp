@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "syncline/limits.h"
+#include "syncline/json.h"
 #include "syncline/table.h"
 
 namespace syncline {
@@ -10,7 +11,7 @@ namespace syncline {
 Status JsonOptions::parse(std::string_view json) {
   object_ = SortedJson::object();
   if (json.empty()) return {};
-  SortedJson parsed = SortedJson::parse(json, nullptr, /*allow_exceptions=*/false);
+  SortedJson parsed = parse_json<SortedJson>(json);
   if (parsed.is_null()) return {};
   if (!parsed.is_object()) {
     return Status(StatusCode::invalid_argument,

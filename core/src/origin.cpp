@@ -76,7 +76,7 @@ Origin origin_from_text(std::string_view text) {
   Origin out;
   // Every member is a flat string or number, but for one object: depth is no concern.
   if (text.empty() || text.size() > limits::note_bytes_max) return out;
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = parse_json<Json>(text);
   if (!json.is_object()) return out;
   out.actor = text_of(json, "actor");
   out.context = text_of(json, "context");

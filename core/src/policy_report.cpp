@@ -2,14 +2,14 @@
 #include "syncline/policy_report.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "syncline/json.h"
 #include "syncline/value.h"
 
 namespace syncline {
 namespace {
 
-using Json = nlohmann::json;
+using Json = SortedJson;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -37,7 +37,7 @@ std::string dump(const Json& json) {
 
 // Splits a setting's value into the policy's name and the rest.
 void split(const std::string& value, std::string* policy, std::string* options) {
-  Json json = Json::parse(value, nullptr, false);
+  Json json = parse_json<Json>(value);
   if (!json.is_object()) json = Json::object();
   const auto name = json.find("policy");
   if (name != json.end() && name->is_string()) *policy = name->get<std::string>();
@@ -95,7 +95,7 @@ std::string policy_to_json(const TableInfo& table, std::string_view column, cons
 std::string translate_site_names(
     std::string_view options_json,
     const std::function<std::optional<SiteId>(const std::string&)>& find) {
-  Json json = Json::parse(options_json, nullptr, false);
+  Json json = parse_json<Json>(options_json);
   if (!json.is_object() || !json.contains("order") || !json["order"].is_array()) {
     return std::string(options_json);
   }

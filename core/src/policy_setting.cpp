@@ -287,7 +287,7 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
   out->key = setting_key(table.name, column);
   out->value.clear();
   Json options = Json::object();
-  if (!options_json.empty()) options = Json::parse(options_json, nullptr, false);
+  if (!options_json.empty()) options = parse_json<Json>(options_json);
   if (options.is_null()) options = Json::object();
   if (!options.is_object()) {
     return refused("options of sync_set_policy are not a JSON object",
@@ -301,11 +301,11 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
   const std::string* before = current.find(out->key);
   if (policy.empty()) {
     if (options.empty()) return refused("sync_set_policy needs a policy, or options", policy_hint(""));
-    if (before != nullptr) json = Json::parse(*before, nullptr, false);
+    if (before != nullptr) json = parse_json<Json>(*before);
     if (!json.is_object()) json = Json::object();
   } else if (column.empty() && before != nullptr) {
     // A new default for the columns leaves the rules for rows alone.
-    const Json old = Json::parse(*before, nullptr, false);
+    const Json old = parse_json<Json>(*before);
     for (const char* kept : {"grain", "on_delete", "severity"}) {
       if (old.is_object() && old.contains(kept)) json[kept] = old[kept];
     }
@@ -330,7 +330,7 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
     std::shared_ptr<const Policy> general;
     const std::string* text = settings.find(setting_key(table.name, ""));
     if (text != nullptr) {
-      const Json json = Json::parse(*text, nullptr, false);
+      const Json json = parse_json<Json>(*text);
       auto policy = std::make_shared<Policy>();
       if (json.is_object() && SettingReader(json).policy(policy.get()).ok()) general = policy;
       if (json.is_object()) SettingReader(json).table(&table).ok();  // what is unknown stays as it is
@@ -339,7 +339,7 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
       column.policy.reset();
       const std::string* own = settings.find(setting_key(table.name, column.name));
       if (own != nullptr) {
-        const Json json = Json::parse(*own, nullptr, false);
+        const Json json = parse_json<Json>(*own);
         auto policy = std::make_shared<Policy>();
         if (json.is_object() && SettingReader(json).policy(policy.get()).ok()) column.policy = policy;
       } else if (general && misfit(general->kind, column.kind).empty()) {

@@ -188,11 +188,24 @@ Status read_schema(const SortedJson& in, TableSchema* out) {
                             column.at("type").get<std::string>()});
   }
   for (const auto& position : in.at("key")) {
-    const auto p = position.get<uint32_t>();
-    if (p >= out->columns.size()) return bad_hello("the key of table " + out->name);
-    out->key.push_back(p);
+    if (!position.is_number_unsigned() || position.get<uint64_t>() >= out->columns.size()) {
+      return bad_hello("the key of table " + out->name);
+    }
+    out->key.push_back(position.get<uint32_t>());
   }
   return {};
+}
+
+// Looked at before it is written out again: that recurses as deep as the document is.
+bool is_vector(const SortedJson& in) {
+  if (!in.is_object()) return false;
+  for (const auto& entry : in) {
+    if (!entry.is_array()) return false;
+    for (const auto& number : entry) {
+      if (number.is_structured()) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -215,7 +228,7 @@ std::string hello_to_json(const Hello& hello) {
   for (const auto& [site, token] : hello.unfinished) unfinished[site] = token;
   const Json out = {{"protocol", hello.protocol}, {"site", hello.site},
                     {"name", hello.name},         {"engine", hello.engine},
-                    {"version", hello.version},   {"vector", Json::parse(hello.vector)},
+                    {"version", hello.version},   {"vector", parse_json<Json>(hello.vector)},
                     {"now_ms", hello.now_ms},     {"tables", tables},
                     {"unfinished", unfinished}};
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -223,9 +236,14 @@ std::string hello_to_json(const Hello& hello) {
 
 Status hello_from_json(std::string_view json, Hello* out) {
   *out = Hello();
-  const SortedJson in = SortedJson::parse(json, nullptr, false);
+  const SortedJson in = parse_json<SortedJson>(json);
   if (!in.is_object()) return bad_hello("it is not a JSON object");
   try {
+    // A real number could be beyond what an integer holds.
+    for (const char* name : {"protocol", "now_ms"}) {
+      if (!in.at(name).is_number_unsigned()) return bad_hello(std::string("its ") + name);
+    }
+    if (!is_vector(in.at("vector"))) return bad_hello("its vector");
     out->protocol = in.at("protocol").get<int>();
     out->site = in.at("site").get<std::string>();
     out->name = in.value("name", "");

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <string_view>
 
 namespace syncline {
 
@@ -26,6 +27,19 @@ using BasicJson =
 
 using SortedJson = BasicJson<std::map>;                // members by name
 using OrderedJson = BasicJson<nlohmann::ordered_map>;  // members as they were added
+
+// The depth of documents that are read. What walks a document calls itself for every level, and
+// documents come from strangers.
+inline constexpr size_t kJsonDepthMax = 500;
+bool json_is_shallow(std::string_view text);
+
+// Reads a document. One that is malformed or too deep is "discarded": is_discarded() of it is true,
+// and it is of no other type.
+template <typename Document>
+Document parse_json(std::string_view text) {
+  if (!json_is_shallow(text)) return Document(nlohmann::json::value_t::discarded);
+  return Document::parse(text, nullptr, /*allow_exceptions=*/false);
+}
 
 // Memory for `bytes` bytes: usual, else from the reserve. Throws std::bad_alloc.
 void* allocate_json(size_t bytes);
