@@ -3,7 +3,7 @@
 
     bench/bench.py [--full] [--rows N] [--repetitions N] [--only PART]...
 
-PART: sqlite, postgres, replication, pairs, scaling; default: all. --full has more repetitions and
+PART: sqlite, postgres, replication, pairs, hub, scaling; default: all. --full has more repetitions and
 10,000,000 rows at the end of the scaling. Both extensions must be built (`make bench` does) and the
 PostgreSQL extension installed; without a PostgreSQL server only SQLite is measured.
 """
@@ -13,6 +13,7 @@ import sys
 import time
 
 import engines
+import hub
 import measure
 import postgres
 import postgres_client
@@ -21,7 +22,7 @@ import report
 import scaling
 import sqlite
 
-PARTS = ("sqlite", "postgres", "replication", "pairs", "scaling")
+PARTS = ("sqlite", "postgres", "replication", "pairs", "hub", "scaling")
 
 
 def parse_arguments():
@@ -60,6 +61,8 @@ def measure_server(samples, folder, options):
             replication.measure(samples, cluster, options)
         if "pairs" in options.only:
             engines.measure(samples, cluster, folder, options)
+        if "hub" in options.only:
+            hub.measure(samples, cluster, folder, options)
         if "scaling" in options.only:
             scaling.measure_postgres(samples, cluster, options)
     finally:

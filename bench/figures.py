@@ -134,6 +134,8 @@ group("Cost that must not grow with the table", "milliseconds, on {big} rows",
 
 IDLE = [(1, 1), (50, 1), (200, 1), (1, 100)]
 group("sync_now with nothing to do", "milliseconds",
+      *((f"sqlite.open.{tables}", f"SQLite alone: open a file with {tables} tracked "
+         f"table{'s' if tables > 1 else ''}", "ms") for tables in (1, 50, 200)),
       *((f"{engine}.idle.tables_{tables}.peers_{peers}",
          f"{text}: {tables} table{'s' if tables > 1 else ''}, {peers} "
          f"peer{'s' if peers > 1 else ''} known", "ms")
@@ -147,6 +149,13 @@ group("Many small syncs: one row changed, sync_now, over and over",
         for engine, text in (("sqlite", "SQLite to SQLite"), ("mixed", "SQLite to PostgreSQL"),
                              ("postgres", "PostgreSQL to PostgreSQL"))
         for key, title, unit in (("median", "median", "ms"), ("growth", "growth", "x"))))
+
+group("One PostgreSQL hub: sessions a second, all clients together",
+      "SQLite clients that push as fast as they can, on the hub's own machine",
+      *((f"hub.sessions.{clients}.{rows}",
+         f"{clients} client{'s' if clients > 1 else ''}, "
+         f"{rows or 'no'} changed row{'' if rows == 1 else 's'} a session", "/s")
+        for clients in (1, 8, 32) for rows in (0, 1, 100)))
 
 SCALES = [("plain", "insert, untracked"), ("insert", "insert, tracked"),
           ("now", "sync_now into an empty database"), ("export", "export"), ("apply", "apply")]
