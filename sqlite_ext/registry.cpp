@@ -288,12 +288,6 @@ Status load_registry(sqlite3* db, Registry* out) {
 }
 
 void refresh_policies(Registry* registry) {
-  // Settings alone say what these are.
-  for (TableInfo& table : registry->tables) {
-    table.on_delete = OnDelete::update_wins;
-    table.row_grain = false;
-    table.severity = {};
-  }
   apply_policies(registry->settings, &registry->tables);
 }
 

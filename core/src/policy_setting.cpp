@@ -328,6 +328,10 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
 void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
   for (TableInfo& table : *tables) {
     std::shared_ptr<const Policy> general;
+    // A newer setting need not say what the one before it said.
+    table.on_delete = table.default_on_delete;
+    table.row_grain = false;
+    table.severity = {};
     const std::string* text = settings.find(setting_key(table.name, ""));
     if (text != nullptr) {
       const Json json = parse_json<Json>(*text);

@@ -190,6 +190,20 @@ def _(_t, a, b):
                                    "column")]
 
 
+@case("policies: a newer setting of a table takes the place of the whole older one")
+def _(_t, a, b):
+    start(a, b)
+    run("INSERT INTO item(id, title) VALUES ('i2', 'two')", a)
+    sync(a, b)
+    run("SELECT sync_set_policy('item', NULL, '', '{\"on_delete\": \"delete_wins\"}')", a)
+    run("DELETE FROM item WHERE id = 'i2'", a)
+    run("UPDATE item SET title = 'kept' WHERE id = 'i2'", b)
+    run("SELECT sync_set_policy('item', NULL, '', '{\"severity\": \"high\"}')", b)
+    sync(a, b)
+    equal([a, b], ["item"])
+    assert rows(a, "SELECT title FROM item WHERE id = 'i2'") == [("kept",)]
+
+
 @case("policies: what is unknown is named, with what is near")
 def _(_t, a, b):
     start(a, b)

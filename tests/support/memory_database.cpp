@@ -62,7 +62,7 @@ void MemoryPort::enable(const TableRules& rules, const std::vector<OwnedRow>& ro
   }
   table->rules = rules;
   table->info.present = true;
-  table->info.on_delete = rules.on_delete;
+  table->info.on_delete = table->info.default_on_delete = rules.on_delete;
   for (const ColumnSchema& column : rules.schema.columns) {
     const int64_t at = find_column(table->info.columns, column.name);
     if (at >= 0) {

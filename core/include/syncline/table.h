@@ -58,6 +58,7 @@ struct TableInfo {
   // hlc 0, so that any tracked write is later. seq 0: there is none (a parked table).
   Version baseline;
   OnDelete on_delete = OnDelete::update_wins;
+  OnDelete default_on_delete = OnDelete::update_wins;  // where no setting says anything
   // Concurrent writes of different columns of one row are a conflict, too.
   bool row_grain = false;
   SeverityRules severity;
