@@ -263,7 +263,9 @@ def _(t):
     settle(sites)
     run("UPDATE item SET title = 'x'", a)
     run("UPDATE item SET title = 'y'", c)
+    sync(b, c)  # b has the greater version first
     settle(sites)
+    assert field(b, open_id(b, "title"), "local") == '"y"'
     before = [db.rows("SELECT local, remote, local_site FROM sync_conflicts") for db in sites]
     for db in sites:
         run("UPDATE item SET qty = qty + 1", db)
