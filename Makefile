@@ -9,7 +9,7 @@ PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
 .PHONY: all sqlite pg units install demo test check sim mutate \
-        bench bench-full asan format clean help
+        bench bench-full format clean help
 .DEFAULT_GOAL := all
 
 all: sqlite pg  ## build both extensions
@@ -63,17 +63,15 @@ bench:  ## build/bench/report.md in some ten minutes; BENCH: options of bench/be
 bench-full:  ## the same with 10,000,000 rows and more repetitions: an hour or two
 	@$(MAKE) --no-print-directory bench BENCH=--full
 
-asan:  ## unit tests under the address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory units BUILD=build-asan CMAKE_FLAGS=-DSYNCLINE_SANITIZE=ON
-	@ctest --test-dir build-asan --output-on-failure
+include scripts/checks.mk
 
 format:  ## clang-format over the C++ files (C in pg_ext follows PostgreSQL)
 	@git ls-files '*.cpp' '*.hpp' 'core/*.h' 'peers/*.h' 'sqlite_ext/*.h' | xargs clang-format -i
 
 clean:  ## remove everything that was built
-	@rm -rf build build-asan
+	@rm -rf build build-asan build-fuzz build-tsan
 	@test ! -f pg_ext/Makefile || test -z "$(PG_READY)" || \
 	  $(MAKE) -s -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs what building, testing and the demo need, on Debian and Ubuntu, with apt-get.
 #
-#   scripts/setup.sh [build|test|demo|bench]     default: test
+#   scripts/setup.sh [build|test|demo|bench|fuzz]     default: test
 #
 # build: compilers and libraries, and the PostgreSQL server headers if there are any to be had
 # test:  build, plus the PostgreSQL server and Catch2; fails when something cannot be had
 # demo:  build, plus the PROJ database and the PostgreSQL server; goes on without PostgreSQL
 # bench: build, plus the PostgreSQL server and pglogical to compare with; goes on without either
+# fuzz:  build, plus clang with libFuzzer and the sanitizers
 #
 # Takes milliseconds when nothing is missing. Never starts or uses the system's PostgreSQL cluster.
 set -eu
@@ -20,7 +21,8 @@ case $want in
   test) needed="$compile $tools catch2 proj-data" ;;
   demo) needed="$compile $tools proj-data" ;;
   bench) needed="$compile $tools" ;;
-  *) echo "usage: scripts/setup.sh [build|test|demo|bench]" >&2; exit 2 ;;
+  fuzz) needed="$compile $tools clang llvm libclang-rt-dev" ;;
+  *) echo "usage: scripts/setup.sh [build|test|demo|bench|fuzz]" >&2; exit 2 ;;
 esac
 
 say() { echo "setup: $*" >&2; }
