@@ -85,7 +85,8 @@ class PgVerifyHost final : public VerifyHost {
     SlPlans plans = {};
     plans.table = table.number;
     SYNCLINE_TRY(guard(sl_leaf_digest_plans, &plans));
-    for (uint32_t i = 0; i < plans.count; ++i) out->emplace_back(view(plans.plans[i]));
+    for (uint32_t i = 0; i < plans.count; ++i)
+      out->emplace_back(view(plans.plans[i]));
     return {};
   }
 
@@ -108,7 +109,8 @@ class PgVerifyHost final : public VerifyHost {
       writes.push_back({bytes(keys.back()), row.columns.empty() ? kMaskAll : mask, false});
     }
     std::vector<SlBytes> encoded;
-    for (const SlRewriteRow& row : writes) encoded.push_back(row.key);
+    for (const SlRewriteRow& row : writes)
+      encoded.push_back(row.key);
     const auto exists = std::make_unique<bool[]>(writes.size());
     SlProbe probe = {};
     probe.table = table.number;
@@ -116,7 +118,8 @@ class PgVerifyHost final : public VerifyHost {
     probe.keys = encoded.data();
     probe.exists = exists.get();
     SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
-    for (size_t i = 0; i < writes.size(); ++i) writes[i].exists = exists[i];
+    for (size_t i = 0; i < writes.size(); ++i)
+      writes[i].exists = exists[i];
     SlRewrite rewrite = {table.number, writes.data(), static_cast<uint32_t>(writes.size())};
     return guard(sl_leaf_rewrite, &rewrite);
   }
@@ -185,8 +188,8 @@ void slb_check(const SlCheckOptions* options, void* target, SlStatus* status) {
     SYNCLINE_TRY(check_rows(&host, wanted, &findings));
     SYNCLINE_TRY(host.finish());
     for (const Finding& finding : findings) {
-      SlFinding line = {target, bytes(finding.severity), bytes(finding.table),
-                        bytes(finding.what), bytes(finding.repair)};
+      SlFinding line = {target, bytes(finding.severity), bytes(finding.table), bytes(finding.what),
+                        bytes(finding.repair)};
       SYNCLINE_TRY(guard(sl_leaf_put_finding, &line));
     }
     return {};

@@ -83,8 +83,9 @@ class Checker {
       SYNCLINE_TRY(exists("sync_state_" + std::to_string(table.number), &there));
       if (there) continue;
       damaged_ = true;
-      add("error", table.name, "the table sync_state_" + std::to_string(table.number) +
-                                   " that holds its row state is gone",
+      add("error", table.name,
+          "the table sync_state_" + std::to_string(table.number) +
+              " that holds its row state is gone",
           "SELECT sync_disable(" + quote_text(table.name) + "), then sync_enable it again");
     }
     int64_t clock = 0;
@@ -201,8 +202,8 @@ class Checker {
 
   Status check_pages() {
     Statement s;
-    SYNCLINE_TRY(s.prepare(
-        db_, "PRAGMA main.integrity_check(" + std::to_string(kProblemsMax) + ")"));
+    SYNCLINE_TRY(
+        s.prepare(db_, "PRAGMA main.integrity_check(" + std::to_string(kProblemsMax) + ")"));
     for (bool row = true;;) {
       SYNCLINE_TRY(s.next(&row));
       if (!row) return {};

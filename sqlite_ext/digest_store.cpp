@@ -50,7 +50,8 @@ Status add_changed(sqlite3* db, TableAccess* access, const char* table, const ch
     if (!row) return {};
     const RowKey key = access->cursor_key(s, &stored);
     bool whole = true;
-    for (const Value& value : key) whole = whole && !value.is(ValueKind::null);
+    for (const Value& value : key)
+      whole = whole && !value.is(ValueKind::null);
     if (whole) out->insert(encode_key(access->key_to_wire(key, &arena)));
     arena.clear();
   }
@@ -73,8 +74,7 @@ Status load_digest(sqlite3* db, TableAccess* access, const std::string& plan,
   SYNCLINE_TRY(has_table(db, &there));
   if (!there) return {};
   Statement s;
-  SYNCLINE_TRY(
-      s.prepare(db, "SELECT log,relay,sums FROM main.sync_digest WHERE t=?1 AND plan=?2"));
+  SYNCLINE_TRY(s.prepare(db, "SELECT log,relay,sums FROM main.sync_digest WHERE t=?1 AND plan=?2"));
   s.bind(1, int64_t{access->table().number});
   s.bind_blob(2, plan);
   bool row = false;
@@ -113,10 +113,11 @@ Status save_digest(sqlite3* db, const DigestRecord& record) {
   s.bind_blob(5, record.sums);
   SYNCLINE_TRY(s.run());
   const std::string t = std::to_string(record.table);
-  return execute(db, "DELETE FROM main.sync_digest WHERE t NOT IN (SELECT n FROM main.sync_table) "
-                     "OR (t=" +
-                         t + " AND plan NOT IN (SELECT plan FROM main.sync_digest WHERE t=" + t +
-                         " ORDER BY log+relay DESC LIMIT " + std::to_string(kPlansMax) + "))");
+  return execute(db,
+                 "DELETE FROM main.sync_digest WHERE t NOT IN (SELECT n FROM main.sync_table) "
+                 "OR (t=" +
+                     t + " AND plan NOT IN (SELECT plan FROM main.sync_digest WHERE t=" + t +
+                     " ORDER BY log+relay DESC LIMIT " + std::to_string(kPlansMax) + "))");
 }
 
 Status list_digest_plans(sqlite3* db, uint32_t table, std::vector<std::string>* out) {

@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <set>
 
-#include "syncline/json.h"
-
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/operation.h"
+#include "syncline/json.h"
 
 namespace syncline {
 
@@ -19,8 +18,8 @@ constexpr int kDirectOnly = 0x80000, kInnocuous = 0x200000;  // SQLITE_DIRECTONL
 
 Status has_table(sqlite3* db, bool* yes) {
   int64_t there = 0;
-  SYNCLINE_TRY(query_integer(
-      db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_invariant'", 0, &there));
+  SYNCLINE_TRY(
+      query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_invariant'", 0, &there));
   *yes = there != 0;
   return {};
 }
@@ -41,8 +40,7 @@ Status unsafe_functions(sqlite3* db, std::set<std::string>* out) {
   std::vector<std::string> names;
   const std::string flags = trusted != 0 ? "flags&" + std::to_string(kDirectOnly)
                                          : "NOT flags&" + std::to_string(kInnocuous);
-  SYNCLINE_TRY(
-      query_texts(db, "SELECT name FROM pragma_function_list WHERE " + flags, &names));
+  SYNCLINE_TRY(query_texts(db, "SELECT name FROM pragma_function_list WHERE " + flags, &names));
   out->insert(names.begin(), names.end());
   return {};
 }
@@ -95,8 +93,8 @@ Status looks_true(sqlite3* db, const std::string& sql, bool* yes) {
   SYNCLINE_TRY(s.next(&row));
   if (!row) return {};
   const Value value = s.value(0);
-  const bool boolean = value.is(ValueKind::null) ||
-                       (value.is(ValueKind::integer) && (value.as_integer() | 1) == 1);
+  const bool boolean =
+      value.is(ValueKind::null) || (value.is(ValueKind::integer) && (value.as_integer() | 1) == 1);
   SYNCLINE_TRY(s.next(&row));
   *yes = boolean && !row;
   return {};
@@ -142,8 +140,8 @@ Status save_invariant(sqlite3* db, const Invariant& invariant) {
 Status remove_invariant(sqlite3* db, const std::string& name, bool* removed) {
   std::vector<Invariant> all;
   SYNCLINE_TRY(load_invariants(db, &all));
-  *removed = std::any_of(all.begin(), all.end(),
-                         [&](const Invariant& i) { return i.name == name; });
+  *removed =
+      std::any_of(all.begin(), all.end(), [&](const Invariant& i) { return i.name == name; });
   return *removed ? execute(db, "DELETE FROM main.sync_invariant WHERE name=" + quote_text(name))
                   : Status();
 }

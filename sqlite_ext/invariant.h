@@ -17,8 +17,8 @@ namespace syncline {
 struct Invariant {
   std::string name, sql;
   bool expects_true = false;
-  bool refuse = false;     // what breaks it is not applied
-  std::string broken_at;   // since when it does not hold; empty: it does
+  bool refuse = false;    // what breaks it is not applied
+  std::string broken_at;  // since when it does not hold; empty: it does
 };
 
 Status load_invariants(sqlite3* db, std::vector<Invariant>* out);

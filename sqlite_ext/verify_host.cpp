@@ -38,7 +38,8 @@ Status is_settled(sqlite3* db, const Registry& registry, bool* yes) {
 
 int64_t mask_of(const std::vector<ColumnNumber>& columns) {
   int64_t mask = 0;
-  for (const ColumnNumber c : columns) mask |= c < kMaskColumns ? int64_t{1} << c : kMaskMany;
+  for (const ColumnNumber c : columns)
+    mask |= c < kMaskColumns ? int64_t{1} << c : kMaskMany;
   return columns.empty() ? kMaskAll : mask;
 }
 
@@ -48,7 +49,8 @@ void store_records(sqlite3* db, const std::vector<DigestRecord>& records) {
   Operation operation;
   if (!operation.begin_write(db, "sync_verify").ok()) return;
   bool stored = true;
-  for (const DigestRecord& record : records) stored = stored && save_digest(db, record).ok();
+  for (const DigestRecord& record : records)
+    stored = stored && save_digest(db, record).ok();
   if (stored) (void)operation.commit().ok();
 }
 
@@ -158,7 +160,8 @@ Status SqliteVerifyHost::rewrite_rows(const TableInfo& table, std::span<const Re
   SYNCLINE_TRY(access(table, &base));
   const size_t keys = table.key.size();
   std::string marks;
-  for (size_t i = 0; i < keys; ++i) marks += ",?" + std::to_string(i + 2);
+  for (size_t i = 0; i < keys; ++i)
+    marks += ",?" + std::to_string(i + 2);
   Statement log;
   SYNCLINE_TRY(log.prepare(db_, "INSERT INTO main.sync_log(t,ver,mask," + key_list(keys) +
                                     ") VALUES(" + std::to_string(table.number) + "," + kClockSql +

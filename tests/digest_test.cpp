@@ -131,7 +131,8 @@ TEST_CASE("digest: sums do not depend on the order, and twice is not never", "[d
 
 TEST_CASE("digest: buckets add up at every level, and survive storage", "[digest]") {
   BucketSums sums;
-  for (uint64_t i = 0; i < 5000; ++i) sums.add(i * 0x9e3779b97f4a7c15, {i, i * i});
+  for (uint64_t i = 0; i < 5000; ++i)
+    sums.add(i * 0x9e3779b97f4a7c15, {i, i * i});
   const RowSum all = sums.total();
   CHECK(all.count == 5000);
   const RowSum part = sums.total(5, 6);
@@ -142,7 +143,8 @@ TEST_CASE("digest: buckets add up at every level, and survive storage", "[digest
   BucketSums read;
   REQUIRE(BucketSums::unpack(sums.pack(), &read).ok());
   CHECK(read.bits() == sums.bits());
-  for (uint64_t b = 0; b < uint64_t{1} << sums.bits(); ++b) CHECK(read[b] == sums[b]);
+  for (uint64_t b = 0; b < uint64_t{1} << sums.bits(); ++b)
+    CHECK(read[b] == sums[b]);
   std::string packed = sums.pack();
   CHECK_FALSE(BucketSums::unpack(packed.substr(0, packed.size() - 1), &read).ok());
   packed[1] = 40;

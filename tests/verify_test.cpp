@@ -22,8 +22,10 @@ class MemoryHost final : public VerifyHost {
     ++scans;
     for (const auto& [bytes, row] : port_.table(table.name)->base) {
       std::vector<Value> key, values;
-      for (const OwnedValue& v : row.key) key.push_back(v.view());
-      for (const OwnedValue& v : row.values) values.push_back(v.view());
+      for (const OwnedValue& v : row.key)
+        key.push_back(v.view());
+      for (const OwnedValue& v : row.values)
+        values.push_back(v.view());
       values.resize(table.columns.size());
       if (!wants || wants(key)) SYNCLINE_TRY(visit(key, values));
     }
@@ -78,16 +80,16 @@ class MemoryHost final : public VerifyHost {
 
  private:
   MemoryPort& port_;
-  std::map<std::pair<uint32_t, std::string>,
-           std::pair<std::string, std::pair<size_t, size_t>>> sums;
+  std::map<std::pair<uint32_t, std::string>, std::pair<std::string, std::pair<size_t, size_t>>>
+      sums;
 };
 
 class Answering final : public Endpoint {
  public:
   explicit Answering(MemoryPort* port) : port_(*port), endpoint_(port), host(port) {}
   Status hello(Hello* out) override { return endpoint_.hello(out); }
-  Status produce(const std::string& vector, const std::string& resume,
-                 const ExportOptions& options, ExportedChunk* out) override {
+  Status produce(const std::string& vector, const std::string& resume, const ExportOptions& options,
+                 ExportedChunk* out) override {
     return endpoint_.produce(vector, resume, options, out);
   }
   Status consume(const std::string& chunk, ApplyReport* out) override {
@@ -117,7 +119,8 @@ struct Pair {
   Answering left{&here.port}, right{&there.port};
 
   explicit Pair(int64_t rows) {
-    for (int64_t i = 0; i < rows; ++i) here.add_item(i, "name" + std::to_string(i), i);
+    for (int64_t i = 0; i < rows; ++i)
+      here.add_item(i, "name" + std::to_string(i), i);
     here.swap_with(&there);
   }
   VerifyReport verify(const VerifyOptions& options = {}) {
@@ -188,8 +191,8 @@ TEST_CASE("verify: questions and answers that are cut are refused", "[verify]") 
     for (size_t size = 0; size < question.size(); size += 1 + size / 16) {
       std::string answer;
       KeptSums kept;
-      const Status status = answer_question(&pair.right.host, &kept, question.substr(0, size),
-                                            &answer);
+      const Status status =
+          answer_question(&pair.right.host, &kept, question.substr(0, size), &answer);
       CHECK_FALSE(status.ok());
     }
     for (size_t at = 0; at < question.size(); at += 1 + at / 16) {

@@ -1,12 +1,12 @@
 // One spelling for all JSON texts of one meaning, as PostgreSQL's jsonb sees it: of keys that come
 // twice the last counts, keys are in order, numbers are plain decimals. Numbers keep all digits.
 #include <map>
-#include "syncline/json.h"
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "syncline/digest.h"
+#include "syncline/json.h"
 
 namespace syncline {
 namespace {

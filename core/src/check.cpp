@@ -55,7 +55,8 @@ class RowCheck {
   Status load_held() {
     std::vector<RowRef> held;
     SYNCLINE_TRY(port_.list_held(&held));
-    for (const RowRef& row : held) recorded_.emplace(row.table, row.key);
+    for (const RowRef& row : held)
+      recorded_.emplace(row.table, row.key);
     return {};
   }
 
@@ -100,8 +101,10 @@ class RowCheck {
       if (context != site_.contexts.end() && context->second.knows(v)) return;
       (v.site == site_.self ? own : other) = true;
     };
-    for (const Version& v : row.rest) see(v);
-    for (const CellVersion& c : row.cells) see(c.version);
+    for (const Version& v : row.rest)
+      see(v);
+    for (const CellVersion& c : row.cells)
+      see(c.version);
     if (own) note(Fault::own_beyond, table, local);
     if (other) note(Fault::beyond, table, local);
   }
@@ -110,8 +113,8 @@ class RowCheck {
     Faulty& faulty = faults_[{table.number, fault}];
     ++faulty.count;
     if (faulty.shown.size() < kKeysShown) faulty.shown.push_back(key_to_json(table, local.key));
-    const bool mends = fault == Fault::missing || fault == Fault::undead ||
-                       fault == Fault::held_there;
+    const bool mends =
+        fault == Fault::missing || fault == Fault::undead || fault == Fault::held_there;
     if (options_.repair && mends) faulty.keys.push_back(encode_key(local.key));
   }
 
@@ -121,9 +124,8 @@ class RowCheck {
 
   Status report() {
     for (const auto& [place, faulty] : faults_) {
-      const auto table = std::find_if(tables_.begin(), tables_.end(), [&](const TableInfo& t) {
-        return t.number == place.first;
-      });
+      const auto table = std::find_if(tables_.begin(), tables_.end(),
+                                      [&](const TableInfo& t) { return t.number == place.first; });
       if (table != tables_.end()) SYNCLINE_TRY(report_one(*table, place.second, faulty));
     }
     return {};
@@ -142,12 +144,15 @@ class RowCheck {
               kFromPeer);
           return {};
         }
-        return mend(table, faulty, false, rows + " missing although their versions say that they "
-                    "exist: deleted while the triggers were off");
+        return mend(table, faulty, false,
+                    rows +
+                        " missing although their versions say that they "
+                        "exist: deleted while the triggers were off");
       case Fault::undead:
         return mend(table, faulty, options_.prefer_state,
-                    rows + " in the table although their versions say that they were deleted: "
-                    "inserted while the triggers were off");
+                    rows +
+                        " in the table although their versions say that they were deleted: "
+                        "inserted while the triggers were off");
       case Fault::held_there:
         return mend(table, faulty, false,
                     rows + " in the table although recorded as kept out by a constraint");
@@ -156,8 +161,11 @@ class RowCheck {
             "SELECT sync_now('<peer>')");
         return {};
       case Fault::own_beyond:
-        add("error", table.name, rows + " with changes of this site that its log does not have: "
-            "the database was restored or its log damaged", "SELECT sync_new_identity()");
+        add("error", table.name,
+            rows +
+                " with changes of this site that its log does not have: "
+                "the database was restored or its log damaged",
+            "SELECT sync_new_identity()");
         return {};
       case Fault::beyond:
         add("error", table.name, rows + " with versions that the version vector does not cover",
@@ -184,7 +192,8 @@ class RowCheck {
               [](RowKey a, RowKey b) { return compare_keys(a, b) < 0; });
     if (erase) SYNCLINE_TRY(erase_rows(table, views));
     std::vector<Rewrite> rows;
-    for (const RowKey key : views) rows.push_back({key, {}});
+    for (const RowKey key : views)
+      rows.push_back({key, {}});
     if (!erase) SYNCLINE_TRY(host_.rewrite_rows(table, rows));
     add("repaired", table.name, what, erase ? kDropDeleted : kRepair);
     return {};
@@ -295,12 +304,14 @@ Status invariant_options_from_json(std::string_view json, std::string* expect, b
   SYNCLINE_TRY(in.text("expect", expect));
   SYNCLINE_TRY(in.text("on_apply", &on_apply));
   if (!expect->empty() && *expect != "true" && *expect != "none") {
-    return {StatusCode::invalid_argument, "option \"expect\" of sync_invariant is \"" + *expect +
-                "\"", "use \"true\" or \"none\""};
+    return {StatusCode::invalid_argument,
+            "option \"expect\" of sync_invariant is \"" + *expect + "\"",
+            "use \"true\" or \"none\""};
   }
   if (!on_apply.empty() && on_apply != "report" && on_apply != "refuse") {
-    return {StatusCode::invalid_argument, "option \"on_apply\" of sync_invariant is \"" +
-                on_apply + "\"", "use \"report\" or \"refuse\""};
+    return {StatusCode::invalid_argument,
+            "option \"on_apply\" of sync_invariant is \"" + on_apply + "\"",
+            "use \"report\" or \"refuse\""};
   }
   *refuse = on_apply == "refuse";
   return in.finish();

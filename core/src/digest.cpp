@@ -35,9 +35,9 @@ bool by_name(const ColumnSchema& a, const ColumnSchema& b) {
 // The type under which values of two columns are compared: that of the two which says more.
 std::string common_type(const std::string& a, const std::string& b) {
   constexpr LogicalKind kOrder[] = {
-      LogicalKind::any,     LogicalKind::text,      LogicalKind::bytes,       LogicalKind::boolean,
-      LogicalKind::integer, LogicalKind::floating,  LogicalKind::numeric,     LogicalKind::other,
-      LogicalKind::json,    LogicalKind::interval,  LogicalKind::date,        LogicalKind::time,
+      LogicalKind::any,       LogicalKind::text,        LogicalKind::bytes,   LogicalKind::boolean,
+      LogicalKind::integer,   LogicalKind::floating,    LogicalKind::numeric, LogicalKind::other,
+      LogicalKind::json,      LogicalKind::interval,    LogicalKind::date,    LogicalKind::time,
       LogicalKind::timestamp, LogicalKind::timestamptz, LogicalKind::uuid};
   const auto rank = [&](const std::string& type) {
     return std::find(std::begin(kOrder), std::end(kOrder), logical_kind(type)) - kOrder;
@@ -78,7 +78,8 @@ std::string to_hex(const Digest& digest) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
   for (const uint64_t half : {digest.high, digest.low}) {
-    for (int shift = 60; shift >= 0; shift -= 4) out += kDigits[half >> shift & 15];
+    for (int shift = 60; shift >= 0; shift -= 4)
+      out += kDigits[half >> shift & 15];
   }
   return out;
 }
@@ -109,7 +110,8 @@ Status common_plan(const TableSchema& ours, const TableSchema& theirs, DigestPla
                    std::vector<std::string>* left_out) {
   const auto infos = [](const std::vector<ColumnSchema>& columns) {
     std::vector<ColumnInfo> result(columns.size());
-    for (size_t i = 0; i < columns.size(); ++i) result[i].name = columns[i].name;
+    for (size_t i = 0; i < columns.size(); ++i)
+      result[i].name = columns[i].name;
     return result;
   };
   DigestPlan mine = plan_of(ours);
@@ -210,7 +212,8 @@ void RowDigester::begin(RowKey key) {
   arena_.clear();
   buffer_ = head_;
   key_begin_ = buffer_.size();
-  for (size_t i = 0; i < key.size(); ++i) append(key_kinds_[i], key[i]);
+  for (size_t i = 0; i < key.size(); ++i)
+    append(key_kinds_[i], key[i]);
 }
 
 uint64_t RowDigester::key_hash(RowKey key) {
@@ -246,17 +249,20 @@ Value meaning_of(LogicalKind kind, const Value& value, Arena* arena) {
 RowSum BucketSums::total(uint64_t prefix, unsigned bits) const {
   RowSum out;
   const unsigned finer = bits_ - bits;
-  for (uint64_t i = prefix << finer; i < (prefix + 1) << finer; ++i) out.add(sums_[i]);
+  for (uint64_t i = prefix << finer; i < (prefix + 1) << finer; ++i)
+    out.add(sums_[i]);
   return out;
 }
 
 void BucketSums::coarsen() {
   const uint64_t count = total().count;
   unsigned bits = bits_;
-  while (bits > 0 && count < (kRowsPerBucket << bits)) --bits;
+  while (bits > 0 && count < (kRowsPerBucket << bits))
+    --bits;
   if (bits == bits_) return;
   BucketSums merged(bits);
-  for (uint64_t i = 0; i < merged.sums_.size(); ++i) merged.sums_[i] = total(i, bits);
+  for (uint64_t i = 0; i < merged.sums_.size(); ++i)
+    merged.sums_[i] = total(i, bits);
   *this = std::move(merged);
 }
 

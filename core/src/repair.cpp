@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include "syncline/json.h"
 
+#include "syncline/json.h"
 #include "verify_run.h"
 
 namespace syncline {
@@ -19,7 +19,7 @@ constexpr size_t kRowsMax = 1'000'000;  // acted on by one repair
 
 // What is to be done about one row.
 struct Decision {
-  bool here = false, there = false;  // which side writes it anew
+  bool here = false, there = false;                   // which side writes it anew
   std::vector<uint32_t> columns_here, columns_there;  // positions in the plan; none: all
   std::string why;
 };
@@ -68,8 +68,9 @@ Decision decide_damage(const Difference& row) {
   const bool there = (row.there.flags & kRowUnlogged) != 0;
   if (row.verdict == RowVerdict::different) {
     if (here == there) {
-      out.why = "both sides hold the same versions of it, so either may be right: name one with "
-                "\"from\"";
+      out.why =
+          "both sides hold the same versions of it, so either may be right: name one with "
+          "\"from\"";
       return out;
     }
     out.here = there;
@@ -79,8 +80,9 @@ Decision decide_damage(const Difference& row) {
     return out;
   }
   if (!lives(row.here)) {
-    out.why = "its versions say that it was deleted, and one side has it all the same: name a side "
-              "with \"from\"";
+    out.why =
+        "its versions say that it was deleted, and one side has it all the same: name a side "
+        "with \"from\"";
     return out;
   }
   out.here = row.verdict == RowVerdict::only_here;
@@ -163,7 +165,8 @@ class Repair {
       SYNCLINE_TRY(run_.rewrite(false, work.there));
     }
     SYNCLINE_TRY(session());
-    for (const TableWork& work : work_) SYNCLINE_TRY(look_again(work));
+    for (const TableWork& work : work_)
+      SYNCLINE_TRY(look_again(work));
     for (RowDifference& row : report_.rows) {
       if (row.verdict == RowVerdict::in_flight) continue;
       if (!row.done) ++report_.still_different;
@@ -229,10 +232,14 @@ class Repair {
 
 Json table_to_json(const TableVerdict& table) {
   if (!table.problem.empty()) return {{"table", table.table}, {"problem", table.problem}};
-  Json out = {{"table", table.table},           {"rows_here", table.rows_here},
-              {"rows_there", table.rows_there}, {"same", table.same},
-              {"different", table.different},   {"only_here", table.only_here},
-              {"only_there", table.only_there}, {"in_flight", table.in_flight},
+  Json out = {{"table", table.table},
+              {"rows_here", table.rows_here},
+              {"rows_there", table.rows_there},
+              {"same", table.same},
+              {"different", table.different},
+              {"only_here", table.only_here},
+              {"only_there", table.only_there},
+              {"in_flight", table.in_flight},
               {"held", table.held}};
   if (!table.left_out.empty()) out["columns_left_out"] = table.left_out;
   return out;
@@ -262,8 +269,8 @@ Status repair_peer(Endpoint* local, Endpoint* remote, const VerifyOptions& optio
 
 std::string verify_report_to_json(const VerifyReport& report, const VerifyOptions& options,
                                   bool repair, double duration_ms) {
-  Json out = {{"peer", report.peer_name}, {"site", report.peer_site},
-              {"engine", report.peer_engine}};
+  Json out = {
+      {"peer", report.peer_name}, {"site", report.peer_site}, {"engine", report.peer_engine}};
   if (repair) {
     out["dry_run"] = options.dry_run;
     out["repaired"] = report.repaired;

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include "syncline/json.h"
 #include <unordered_map>
 
 #include "json_options.h"
 #include "syncline/conflicts.h"
+#include "syncline/json.h"
 #include "syncline/limits.h"
 #include "syncline/merge.h"
 #include "verify_run.h"
@@ -58,7 +58,8 @@ void count(const Difference& difference, TableVerdict* out) {
 
 const TableSchema* find_schema(const std::vector<TableSchema>& tables, const std::string& name) {
   std::vector<TableInfo> infos(tables.size());
-  for (size_t i = 0; i < tables.size(); ++i) infos[i].name = tables[i].name;
+  for (size_t i = 0; i < tables.size(); ++i)
+    infos[i].name = tables[i].name;
   const int64_t at = find_table(infos, name);
   return at < 0 ? nullptr : &tables[static_cast<size_t>(at)];
 }
@@ -114,11 +115,11 @@ Status VerifyRun::refuse_unknown_table() const {
     return {};
   }
   std::vector<std::string> names;
-  for (const TableSchema& table : mine_.tables) names.push_back(table.name);
+  for (const TableSchema& table : mine_.tables)
+    names.push_back(table.name);
   const std::string near = nearest_name(name, names);
   return {StatusCode::invalid_argument, "table \"" + name + "\" is not tracked",
-          near.empty() ? "sync_tables lists those that are"
-                       : "did you mean \"" + near + "\"?"};
+          near.empty() ? "sync_tables lists those that are" : "did you mean \"" + near + "\"?"};
 }
 
 Status VerifyRun::plan_tables(std::vector<DigestPlan>* plans, std::vector<size_t>* places) {
@@ -165,7 +166,8 @@ Status VerifyRun::run(const Visitor& visit) {
 Status VerifyRun::compare_tables(const std::vector<DigestPlan>& plans,
                                  const std::vector<size_t>& places, const Visitor& visit) {
   std::vector<SumsQuestion> items;
-  for (const DigestPlan& plan : plans) items.push_back({plan, options_.deep, {0, {0}}, 0});
+  for (const DigestPlan& plan : plans)
+    items.push_back({plan, options_.deep, {0, {0}}, 0});
   std::string here, there;
   SYNCLINE_TRY(ask_both(write_sums_question(items), &here, &there));
   ByteReader ours(here), others(there);
@@ -193,8 +195,8 @@ Status VerifyRun::compare_table(const DigestPlan& plan, Range whole, const Visit
   while (!open.empty()) {
     std::vector<Range> leaves, large, next;
     for (const Range& range : open) {
-      const bool leaf = range.bits == BucketSums::kBitsMax ||
-                        std::max(range.here, range.there) <= kLeafRows;
+      const bool leaf =
+          range.bits == BucketSums::kBitsMax || std::max(range.here, range.there) <= kLeafRows;
       (leaf ? leaves : large).push_back(range);
     }
     SYNCLINE_TRY(compare_leaves(plan, leaves, visit));
@@ -218,7 +220,8 @@ Status VerifyRun::split_some(const DigestPlan& plan, std::span<const Range> rang
                              std::vector<Range>* out) {
   SumsQuestion item{plan, false, {ranges[0].bits, {}}, 0};
   item.child_bits = std::min(item.ranges.bits + kSplitBits, BucketSums::kBitsMax);
-  for (const Range& range : ranges) item.ranges.prefixes.push_back(range.prefix);
+  for (const Range& range : ranges)
+    item.ranges.prefixes.push_back(range.prefix);
   std::string here, there;
   SYNCLINE_TRY(ask_both(write_sums_question({item}), &here, &there));
   ByteReader ours(here), others(there);
@@ -259,7 +262,8 @@ Status VerifyRun::compare_rows(const DigestPlan& plan, std::span<const Range> le
   RangeQuestion question;
   question.plan = plan;
   question.ranges.bits = leaves[0].bits;
-  for (const Range& range : leaves) question.ranges.prefixes.push_back(range.prefix);
+  for (const Range& range : leaves)
+    question.ranges.prefixes.push_back(range.prefix);
   std::string answer;
   SYNCLINE_TRY(local_.answer(write_range_question(Question::list, question), &answer));
   SYNCLINE_TRY(read_list_answer(answer, &question.rows));
@@ -401,8 +405,7 @@ Status verify_options_from_json(std::string_view json, bool repair, VerifyOption
   SYNCLINE_TRY(in.boolean("dry_run", &out->dry_run));
   SYNCLINE_TRY(in.text("from", &out->from));
   if (!out->from.empty() && out->from != "local" && out->from != "peer") {
-    return {StatusCode::invalid_argument,
-            "option \"from\" of sync_repair is \"" + out->from + "\"",
+    return {StatusCode::invalid_argument, "option \"from\" of sync_repair is \"" + out->from + "\"",
             "use \"local\" or \"peer\", or leave it out"};
   }
   return in.finish();

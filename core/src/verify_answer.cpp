@@ -28,8 +28,7 @@ Status find_tracked(VerifyHost* host, const std::string& name, TableInfo* out) {
   }
   const std::string near = nearest_name(name, names);
   return {StatusCode::invalid_argument, "table \"" + name + "\" is not tracked",
-          near.empty() ? "sync_tables lists those that are"
-                       : "did you mean \"" + near + "\"?"};
+          near.empty() ? "sync_tables lists those that are" : "did you mean \"" + near + "\"?"};
 }
 
 Status interruptible(VerifyHost* host, uint64_t* rows) {
@@ -119,7 +118,8 @@ Status digest_table(VerifyHost* host, const std::string& name, std::string* out)
     schema.columns.push_back({table.columns[c].name, table.columns[c].type});
   }
   schema.name = table.name;
-  for (const ColumnNumber c : table.key) schema.key.push_back(positions[c]);
+  for (const ColumnNumber c : table.key)
+    schema.key.push_back(positions[c]);
   RowDigester digester;
   SYNCLINE_TRY(RowDigester::make(plan_of(schema), table, &digester));
   BucketSums sums(0);
@@ -167,7 +167,8 @@ class Answerer {
     SYNCLINE_TRY(read_range_question(Question::compare, in, &question));
     // Of rows with one hash each counts for one.
     std::unordered_multimap<uint64_t, size_t> asked;
-    for (size_t i = 0; i < question.rows.size(); ++i) asked.emplace(question.rows[i].hash, i);
+    for (size_t i = 0; i < question.rows.size(); ++i)
+      asked.emplace(question.rows[i].hash, i);
     CompareAnswer answer;
     const auto visit = [&](RowKey key, uint64_t hash, const Digest& digest) {
       const auto [begin, end] = asked.equal_range(hash);
@@ -181,7 +182,8 @@ class Answerer {
       }
     };
     SYNCLINE_TRY(scan_ranges(question, visit));
-    for (const auto& [hash, ordinal] : asked) answer.unmatched.push_back(ordinal);
+    for (const auto& [hash, ordinal] : asked)
+      answer.unmatched.push_back(ordinal);
     *out = write_compare_answer(answer);
     return {};
   }
@@ -265,7 +267,8 @@ class Answerer {
     SYNCLINE_TRY(enter(question.plan.table));
     SYNCLINE_TRY(RowDigester::make(question.plan, table_, &digester_));
     std::vector<bool> wanted(size_t{1} << question.ranges.bits, false);
-    for (const uint64_t prefix : question.ranges.prefixes) wanted[prefix] = true;
+    for (const uint64_t prefix : question.ranges.prefixes)
+      wanted[prefix] = true;
     const auto wants = [&](RowKey key) {
       return static_cast<bool>(
           wanted[BucketSums::bucket_of(digester_.key_hash(key), question.ranges.bits)]);
@@ -291,10 +294,10 @@ class Answerer {
     }
     places->resize(decoded.size());
     std::iota(places->begin(), places->end(), size_t{0});
-    std::sort(places->begin(), places->end(), [&](size_t a, size_t b) {
-      return compare_keys(decoded[a], decoded[b]) < 0;
-    });
-    for (const size_t place : *places) keys->push_back(decoded[place]);
+    std::sort(places->begin(), places->end(),
+              [&](size_t a, size_t b) { return compare_keys(decoded[a], decoded[b]) < 0; });
+    for (const size_t place : *places)
+      keys->push_back(decoded[place]);
     return {};
   }
 

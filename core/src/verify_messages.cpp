@@ -215,7 +215,8 @@ Status read_list_answer(std::string_view answer, std::vector<ListedRow>* rows) {
 std::string write_compare_answer(const CompareAnswer& answer) {
   std::string out = head(Question::compare);
   append_varint(&out, answer.unmatched.size());
-  for (const uint64_t ordinal : answer.unmatched) append_varint(&out, ordinal);
+  for (const uint64_t ordinal : answer.unmatched)
+    append_varint(&out, ordinal);
   append_varint(&out, answer.rows.size());
   for (const ListedRow& row : answer.rows) {
     append_bytes(&out, row.key);
@@ -254,7 +255,8 @@ std::string write_rows_question(Question kind, const RowsQuestion& question) {
     append_bytes(&out, question.keys[i]);
     if (kind != Question::rewrite) continue;
     append_varint(&out, question.columns[i].size());
-    for (const uint32_t column : question.columns[i]) append_varint(&out, column);
+    for (const uint32_t column : question.columns[i])
+      append_varint(&out, column);
   }
   return out;
 }
@@ -291,8 +293,10 @@ std::string write_rows_answer(const RowsAnswer& answer, const SiteTable& sites) 
     named.push_back(v.site);
   };
   for (const RowFacts& row : answer.rows) {
-    for (const Version& v : row.rest) name(v);
-    for (const auto& [column, v] : row.cells) name(v);
+    for (const Version& v : row.rest)
+      name(v);
+    for (const auto& [column, v] : row.cells)
+      name(v);
   }
   std::string out = head(Question::rows);
   append_bytes(&out, answer.vector);
@@ -308,7 +312,8 @@ std::string write_rows_answer(const RowsAnswer& answer, const SiteTable& sites) 
       append_fixed64(&out, row.digest.high);
     }
     append_varint(&out, row.rest.size());
-    for (const Version& v : row.rest) append_version(&out, v, number);
+    for (const Version& v : row.rest)
+      append_version(&out, v, number);
     append_varint(&out, row.cells.size());
     for (const auto& [column, v] : row.cells) {
       append_varint(&out, column);

@@ -52,8 +52,7 @@ class VerifyRun {
                         const Visitor& visit);
   Status compare_table(const DigestPlan& plan, Range whole, const Visitor& visit);
   Status split(const DigestPlan& plan, const std::vector<Range>& ranges, std::vector<Range>* out);
-  Status split_some(const DigestPlan& plan, std::span<const Range> ranges,
-                    std::vector<Range>* out);
+  Status split_some(const DigestPlan& plan, std::span<const Range> ranges, std::vector<Range>* out);
   Status compare_leaves(const DigestPlan& plan, const std::vector<Range>& leaves,
                         const Visitor& visit);
   Status compare_rows(const DigestPlan& plan, std::span<const Range> leaves,

@@ -13,7 +13,7 @@
 namespace syncline {
 
 struct CheckOptions {
-  bool deep = false;    // every index, and every row against the stored digests
+  bool deep = false;  // every index, and every row against the stored digests
   bool repair = false;
   bool prefer_state = false;
 };

@@ -111,11 +111,11 @@ struct VerifyOptions {
 Status verify_options_from_json(std::string_view json, bool repair, VerifyOptions* out);
 
 enum class RowVerdict : uint8_t {
-  different,   // other values, at the same knowledge
+  different,  // other values, at the same knowledge
   only_here,
   only_there,
-  in_flight,   // an exchange will settle it
-  held,        // one side keeps it out of its table because of a constraint
+  in_flight,  // an exchange will settle it
+  held,       // one side keeps it out of its table because of a constraint
 };
 const char* verdict_name(RowVerdict verdict);
 
@@ -123,8 +123,8 @@ struct RowDifference {
   std::string table;
   std::string pk_json;
   RowVerdict verdict = RowVerdict::different;
-  std::string action;  // of a repair, or of a dry run
-  bool done = true;    // false: nothing could be decided
+  std::string action;               // of a repair, or of a dry run
+  bool done = true;                 // false: nothing could be decided
   std::string key_here, key_there;  // encode_key, as each side spells it; empty: not known
 };
 
@@ -143,9 +143,9 @@ struct VerifyReport {
   std::vector<RowDifference> rows;  // at most keys_max; of a repair, all it acted on
   uint64_t bytes = 0, rounds = 0;   // to and from the peer
   uint64_t repaired = 0, undecided = 0, still_different = 0;  // of a repair
-  bool same() const;        // every row of every table
-  bool consistent() const;  // the same, but for rows in flight
-  double score() const;     // the part of the other rows that are the same; 1.0: all
+  bool same() const;                                          // every row of every table
+  bool consistent() const;                                    // the same, but for rows in flight
+  double score() const;  // the part of the other rows that are the same; 1.0: all
 };
 
 // Compares. Errors: those of the endpoints; identity; invalid_argument for an unknown table.
