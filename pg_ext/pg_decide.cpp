@@ -38,7 +38,9 @@ ConflictKind kind_of(const SlFailure& failure) {
 }
 
 std::string reason_of(const SlFailure& failure) {
-  if (failure.constraint[0] != '\0') return "constraint \"" + std::string(failure.constraint) + "\"";
+  if (failure.constraint[0] != '\0') {
+    return "constraint \"" + std::string(failure.constraint) + "\"";
+  }
   if (failure.column[0] != '\0') {
     return "column \"" + std::string(failure.column) + "\": " + failure.message;
   }

@@ -100,7 +100,10 @@ Status PgPort::list_contested(const TableInfo& table, std::string_view after, si
                               RowBatch* out) {
   out->clear();
   out->table = &table;
-  SlContested contested = {table.number, bytes(after), static_cast<uint32_t>(count_max), nullptr, 0};
+  SlContested contested = {};
+  contested.number = table.number;
+  contested.after = bytes(after);
+  contested.count_max = static_cast<uint32_t>(count_max);
   SYNCLINE_TRY(guard(sl_leaf_contested, &contested));
   if (contested.count == 0) return {};
   fetched_table_ = table.number;

@@ -20,12 +20,6 @@ SiteId site_id(const SlSiteRow& row) {
   return id;
 }
 
-OnDelete on_delete(std::string_view name) {
-  if (name == "delete_wins") return OnDelete::delete_wins;
-  if (name == "last_writer") return OnDelete::last_writer;
-  return OnDelete::update_wins;
-}
-
 }  // namespace
 
 TableInfo table_info(const SlTableDef& def) {
@@ -35,7 +29,6 @@ TableInfo table_info(const SlTableDef& def) {
   table.present = def.present;
   table.baseline.site = static_cast<SiteIndex>(def.baseline_site);
   table.baseline.seq = static_cast<uint64_t>(def.baseline_seq);
-  table.on_delete = on_delete(view(def.on_delete));
   std::map<int32_t, ColumnNumber> key;
   for (uint32_t i = 0; i < def.column_count; ++i) {
     const SlColumnDef& from = def.columns[i];

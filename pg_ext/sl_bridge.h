@@ -18,6 +18,7 @@
  *   sl_value.c          Datum <-> SlValue by column type; logical type names
  *   sl_origin.c         who writes, as the session says it
  *   sl_event.c          what happened to conflicts; NOTIFY
+ *   sl_option.c         the options of sync_enable
  *   sl_registry.c       tables and columns of the registry, cached by number and by oid
  *   sl_log.c, .h        writing the log, in bulk
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
@@ -232,7 +233,6 @@ typedef struct SlTableDef
 	bool present;
 	int32_t baseline_site;
 	int64_t baseline_seq;
-	SlBytes on_delete;
 	const SlColumnDef *columns;
 	uint32_t column_count;
 	const uint32_t *parents;	/* numbers of the tables that foreign keys point to */
@@ -432,7 +432,7 @@ void sl_leaf_new_snapshot(void *unused);
 /* CHECK_FOR_INTERRUPTS. */
 void sl_leaf_check_interrupt(void *unused);
 
-/* ---- pg_policy.cpp: policies and origins ------------------------------------------------------- */
+/* ---- pg_policy.cpp: policies and origins ----------------------------------------------------- */
 
 /* What the session says of itself, as an origin: JSON. Lives until the next call. */
 SlBytes slb_origin_text(SlBytes actor, SlBytes context, SlStatus *status);

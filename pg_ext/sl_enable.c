@@ -17,7 +17,6 @@
 #include "catalog/pg_type.h"
 #include "catalog/objectaddress.h"
 #include "executor/spi.h"
-#include "sl_decide.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -31,107 +30,6 @@
 
 PG_FUNCTION_INFO_V1(sl_sync_enable);
 PG_FUNCTION_INFO_V1(sl_sync_disable);
-
-/* ---- options --------------------------------------------------------------------------------- */
-
-static const char *const on_delete_names[] = {"update_wins", "delete_wins", "last_writer"};
-static const char *const option_names[] = {"on_delete", "local"};
-
-typedef struct Options
-{
-	const char *on_delete;		/* NULL: not said */
-	List	   *local;			/* of char *: columns that stay in this database */
-} Options;
-
-static char *
-jsonb_text(const JsonbValue *value)
-{
-	if (value->type == jbvString)
-		return pnstrdup(value->val.string.val, value->val.string.len);
-	return pstrdup("");
-}
-
-static void
-unknown_option(const char *name)
-{
-	SlBytes		known[lengthof(option_names)];
-	SlBytes		near;
-
-	for (int i = 0; i < lengthof(option_names); i++)
-		known[i] = (SlBytes) {option_names[i], strlen(option_names[i])};
-	near = slb_nearest_name((SlBytes) {name, strlen(name)}, known, lengthof(known));
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("sync_enable has no option \"%s\"", name),
-					near.size > 0 ? errhint("Did you mean \"%.*s\"?", (int) near.size, near.data) :
-					errhint("Known options: \"on_delete\", \"local\".")));
-}
-
-static void
-read_on_delete(const JsonbValue *value, Options *options)
-{
-	char	   *text = jsonb_text(value);
-
-	for (int i = 0; i < lengthof(on_delete_names); i++)
-	{
-		if (strcmp(text, on_delete_names[i]) == 0)
-			options->on_delete = on_delete_names[i];
-	}
-	if (options->on_delete == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("on_delete cannot be \"%s\"", text),
-						errhint("One of \"update_wins\", \"delete_wins\", "
-								"\"last_writer\".")));
-}
-
-static void
-read_local(const JsonbValue *value, Options *options)
-{
-	JsonbIterator *iterator;
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	bool		good = value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data);
-
-	iterator = good ? JsonbIteratorInit(value->val.binary.data) : NULL;
-	while (good && (token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		good = item.type == jbvString;
-		options->local = lappend(options->local, jsonb_text(&item));
-	}
-	if (!good)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("\"local\" is not an array of column names"),
-						errhint("For example {\"local\": [\"cached_path\"]}.")));
-}
-
-/* Reads {"on_delete": ..., "local": [...]}. */
-static Options
-read_options(Jsonb *jsonb)
-{
-	Options		options = {0};
-	JsonbIterator *iterator = JsonbIteratorInit(&jsonb->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	char	   *name = NULL;
-
-	if (!JB_ROOT_IS_OBJECT(jsonb))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("options of sync_enable are not a JSON object"),
-						errhint("For example {\"on_delete\": \"update_wins\"}.")));
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			name = jsonb_text(&value);
-		else if (token == WJB_VALUE && strcmp(name, "on_delete") == 0)
-			read_on_delete(&value, &options);
-		else if (token == WJB_VALUE && strcmp(name, "local") == 0)
-			read_local(&value, &options);
-		else if (token == WJB_VALUE)
-			unknown_option(name);
-	}
-	return options;
-}
 
 /* ---- registering ----------------------------------------------------------------------------- */
 
@@ -458,31 +356,11 @@ store_waiting_rows(uint32 number)
 	SPI_finish();
 }
 
-/* What was asked for of the table's rows is a setting, so that it replicates. */
-static void
-apply_options(Relation relation, uint32 number, const Options *options)
-{
-	ListCell   *cell;
-
-	sl_advance();
-	foreach(cell, options->local)
-		sl_make_local(relation, number, lfirst(cell));
-	if (options->on_delete != NULL)
-	{
-		char	   *json = psprintf("{\"on_delete\": \"%s\"}", options->on_delete);
-		SlStatus	status;
-
-		(void) slb_set_policy(number, (SlBytes) {"", 0}, (SlBytes) {"", 0},
-							  (SlBytes) {json, strlen(json)}, &status);
-		sl_report(&status);
-	}
-}
-
 Datum
 sl_sync_enable(PG_FUNCTION_ARGS)
 {
 	char	   *name;
-	Options		options = read_options(DatumGetJsonbP(sl_options_argument(fcinfo, 1)));
+	SlEnableOptions options;
 	MemoryContext context = CurrentMemoryContext;
 	Relation	relation;
 	SlTable    *table;
@@ -493,6 +371,7 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	char	   *qualified;
 	Datum		result;
 
+	sl_read_enable_options(sl_options_argument(fcinfo, 1), &options);
 	sl_need_argument(fcinfo, 0, "the name of the table to track is missing or NULL", NULL);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	/* say what is wrong with the table before anything is locked or written */
@@ -510,7 +389,7 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	already = table != NULL;
 	number = already ? table->number : register_table(relation, &adopted);
 	if (!already)
-		apply_options(relation, number, &options);
+		sl_apply_enable_options(relation, number, &options);
 	relation_close(relation, NoLock);
 	if (!already)
 	{

@@ -240,11 +240,24 @@ extern void sl_exec_ddl(const char *sql);
  */
 extern Relation sl_open_tracked(const char *name, LOCKMODE lock, bool owned, SlTable **table);
 
+/* ---- sl_option.c ----------------------------------------------------------------------------- */
+
+typedef struct SlEnableOptions
+{
+	const char *on_delete;		/* NULL: not said */
+	List	   *local;			/* of char *: columns that stay in this database */
+} SlEnableOptions;
+/* Raises, naming what is unknown. */
+extern void sl_read_enable_options(Datum jsonb, SlEnableOptions *options);
+/* Inside an operation, with SPI connected, on a relation just registered. */
+extern void sl_apply_enable_options(Relation relation, uint32 number,
+									const SlEnableOptions *options);
+
 /* ---- sl_policy.c ----------------------------------------------------------------------------- */
 
 /*
- * Makes a column local, with the reason why not as an error. Inside an operation, with SPI connected
- * and the relation locked.
+ * Makes a column local, with the reason why not as an error. Inside an operation, with SPI
+ * connected and the relation locked.
  */
 extern void sl_make_local(Relation relation, uint32 number, const char *column);
 

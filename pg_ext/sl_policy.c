@@ -276,7 +276,6 @@ describe_relation(Relation relation, SlTableDef *def)
 	memset(def, 0, sizeof(*def));
 	def->name = text_bytes(RelationGetRelationName(relation));
 	def->present = true;
-	def->on_delete = text_bytes("");
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);

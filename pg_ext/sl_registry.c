@@ -24,8 +24,7 @@
 /* Columns of syncline.tbl and syncline.col. */
 enum
 {
-	TBL_NUMBER = 1, TBL_RELATION, TBL_NAME, TBL_PRESENT, TBL_BASELINE_SITE, TBL_BASELINE_SEQ,
-	TBL_ON_DELETE
+	TBL_NUMBER = 1, TBL_RELATION, TBL_NAME, TBL_PRESENT, TBL_BASELINE_SITE, TBL_BASELINE_SEQ
 };
 enum
 {
@@ -359,7 +358,6 @@ describe_noted(SlTable *table, const char *name, const ColumnRow *rows)
 	}
 	def.columns = columns;
 	def.column_count = table->column_count;
-	def.on_delete = text_bytes("");
 	slb_noted_columns(&def, settings, setting_count, noted, &status);
 	sl_report(&status);
 	table->noted_attnums = palloc((table->column_count + 1) * sizeof(int16));
@@ -530,8 +528,6 @@ load_table(HeapTuple tuple, TupleDesc desc, SlTableDef *def, Oid *relid)
 	datum = heap_getattr(tuple, TBL_BASELINE_SITE, desc, &isnull);
 	def->baseline_site = isnull ? 0 : DatumGetInt32(datum);
 	def->baseline_seq = DatumGetInt64(heap_getattr(tuple, TBL_BASELINE_SEQ, desc, &isnull));
-	datum = heap_getattr(tuple, TBL_ON_DELETE, desc, &isnull);
-	def->on_delete = text_bytes(TextDatumGetCString(datum));
 }
 
 void

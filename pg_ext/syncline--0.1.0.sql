@@ -64,7 +64,6 @@ CREATE TABLE syncline.tbl (
   present bool NOT NULL,
   baseline_site int4,
   baseline_seq int8 NOT NULL DEFAULT 0,
-  on_delete text NOT NULL DEFAULT 'update_wins',
   options jsonb NOT NULL DEFAULT '{}',
   tracked_since timestamptz NOT NULL DEFAULT now()
 );
@@ -474,8 +473,8 @@ CREATE FUNCTION sync_suggest_policies(table_name text, OUT column_name text, OUT
 GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts, sync_conflict_stats,
   sync_policies TO PUBLIC;
 
--- Stored peers, the identity and the history of conflicts concern the whole database: they are its owner's. PostgreSQL 13 has
--- no role that stands for the owner; there it is the owner of today.
+-- Stored peers, the identity and the history of conflicts concern the whole database: they are its
+-- owner's. PostgreSQL 13 has no role that stands for the owner; there it is the owner of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
   sync_remove_peer(text), sync_conflict_purge(timestamptz),
   sync_invariant(text, text, jsonb) FROM PUBLIC;

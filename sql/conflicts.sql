@@ -8,7 +8,7 @@ SELECT sync_enable('con_item', '{"local": ["cached"]}');
 SELECT sync_set_policy('con_item', 'stock', 'counter');
 SELECT sync_set_policy('con_item', 'Tags', 'union', '{"severity": "low"}');
 SELECT sync_set_policy('con_item', NULL, '', '{"severity": {"unique": "high"}, "grain": "row"}');
-SELECT sync_set_policy('con_item', 'title', 'sql:case when length(a) > length(b) then a else b end');
+SELECT sync_set_policy('con_item', 'title', 'sql:case when length(a) > 3 then a else b end');
 SELECT table_name, column_name, policy, options, set_at IS NULL AS no_time, source
   FROM sync_policies ORDER BY 2 NULLS FIRST;
 SELECT sync_set_policy('con_item', 'stock', 'default');
