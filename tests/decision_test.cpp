@@ -345,6 +345,10 @@ TEST_CASE("origin: text that comes back as it went, and strangers' text as nothi
   CHECK(r.column == "title");
   CHECK(r.winner_seq == 3);
   CHECK(r.loser_site == f.sites.id(0));
+  taken_back.reopened.winner = "no JSON";
+  CHECK_FALSE(origin_from_text(origin_to_text(taken_back)).reopens());
+  taken_back.reopened.winner = std::string(100'000, '[') + std::string(100'000, ']');
+  CHECK_FALSE(origin_from_text(origin_to_text(taken_back)).reopens());
   for (const char* text : {"", "[]", "{\"actor\": 5}", "{\"reopens\": {\"id\": \"x\"}}", "{"}) {
     CHECK(origin_from_text(text).empty());
   }

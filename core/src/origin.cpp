@@ -39,7 +39,10 @@ void read_reopened(const Json& object, Origin::Reopened* out) {
   out->loser_seq = number_of(object, "loser_seq", limits::seq_max);
   out->winner_hlc = number_of(object, "winner_hlc", limits::hlc_max);
   out->loser_hlc = number_of(object, "loser_hlc", limits::hlc_max);
-  out->id = text_of(object, "id");
+  // A host may store them as JSON: what is none, or too deep, reopens nothing.
+  const bool values = !parse_json<Json>(out->winner).is_discarded() &&
+                      !parse_json<Json>(out->loser).is_discarded();
+  if (values) out->id = text_of(object, "id");
 }
 
 }  // namespace
