@@ -488,6 +488,7 @@ BEGIN
           (r.rolname = 'pg_database_owner' OR r.oid = d.datdba)
     ORDER BY r.rolname = 'pg_database_owner' DESC LIMIT 1;
   EXECUTE 'GRANT SELECT ON ALL TABLES IN SCHEMA syncline TO ' || owner;
+  EXECUTE 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
     ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text),'
     ' @extschema@.sync_conflict_purge(timestamptz),'
