@@ -26,7 +26,8 @@ SiteId site(uint8_t n) {
 
 struct Fixture {
   Fixture() {
-    for (uint8_t n : {1, 2, 3}) sites.intern(site(n));
+    for (uint8_t n : {1, 2, 3})
+      sites.intern(site(n));
     table.number = 1;
     table.name = "Item";
     for (const auto& [name, type] : std::vector<std::pair<const char*, const char*>>{
@@ -51,9 +52,8 @@ struct Fixture {
     const Policy& made = *tables[0].columns[kind == LogicalKind::integer ? 1 : 2].policy;
     std::vector<NotedVersion> versions;
     for (size_t i = 0; i < values.size(); ++i) {
-      versions.push_back({{i + 1, hlc_from_ms(1000 + 10 * i), static_cast<SiteIndex>(i), false},
-                          values[i],
-                          {}});
+      versions.push_back(
+          {{i + 1, hlc_from_ms(1000 + 10 * i), static_cast<SiteIndex>(i), false}, values[i], {}});
     }
     MergeInput input;
     input.kind = kind;
@@ -67,11 +67,13 @@ struct Fixture {
   }
   std::string numbers(const std::string& policy, const std::vector<int64_t>& values) {
     std::vector<Value> list;
-    for (int64_t v : values) list.push_back(Value::integer(v));
+    for (int64_t v : values)
+      list.push_back(Value::integer(v));
     return shown(policy, LogicalKind::integer, list);
   }
 
-  Status set(const std::string& column, const std::string& policy, const std::string& options = {}) {
+  Status set(const std::string& column, const std::string& policy,
+             const std::string& options = {}) {
     Setting setting;
     const Status status = make_policy_setting(table, column, policy, options, settings, &setting);
     if (!status.ok()) return status;
@@ -110,7 +112,8 @@ TEST_CASE("policy: each makes of three versions what its name says", "[policy][u
   CHECK(f.shown("concat", LogicalKind::text, texts) == "\"b, a\"");
   CHECK(f.lost == 0);
   CHECK(f.shown("concat", LogicalKind::text, texts, R"({"separator": "/"})") == "\"b/a\"");
-  const std::string order = R"({"order": [")" + to_hex(site(3)) + R"(", ")" + to_hex(site(2)) + R"("]})";
+  const std::string order =
+      R"({"order": [")" + to_hex(site(3)) + R"(", ")" + to_hex(site(2)) + R"("]})";
   CHECK(f.shown("site_priority", LogicalKind::text, {Value::text("x"), Value::text("y")}, order) ==
         "\"y\"");
 }
@@ -139,7 +142,8 @@ TEST_CASE("policy: a bad setting is refused and says what to do", "[policy][unit
 
 TEST_CASE("policy: a table's is that of columns without one of their own", "[policy][unit]") {
   Fixture f;
-  REQUIRE(f.set("", "max", R"({"grain": "row", "on_delete": "delete_wins", "severity": "high"})").ok());
+  REQUIRE(
+      f.set("", "max", R"({"grain": "row", "on_delete": "delete_wins", "severity": "high"})").ok());
   CHECK(f.table.columns[1].policy_kind() == PolicyKind::max);
   CHECK(f.table.row_grain);
   CHECK(f.table.on_delete == OnDelete::delete_wins);
@@ -163,9 +167,11 @@ TEST_CASE("policy: a table's is that of columns without one of their own", "[pol
 TEST_CASE("policy: of two settings the later wins, in either order", "[policy][unit]") {
   const Setting early{"policy/t", "{}", 5, site(9)}, late{"policy/t", "", 6, site(1)};
   const Setting tie{"policy/t", "{\"policy\": \"max\"}", 6, site(2)};
-  for (const auto& order : {std::vector{early, late, tie}, {tie, late, early}, {late, tie, early}}) {
+  for (const auto& order :
+       {std::vector{early, late, tie}, {tie, late, early}, {late, tie, early}}) {
     Settings settings;
-    for (const Setting& s : order) settings.merge(s);
+    for (const Setting& s : order)
+      settings.merge(s);
     REQUIRE(settings.find("policy/t") != nullptr);
     CHECK(*settings.find("policy/t") == tie.value);
     CHECK(settings.next_hlc("policy/t", 1) == 7);
@@ -210,7 +216,8 @@ struct Replica {
     ShownRow shown;
     show_row(row, f.table, f.sites, &shown);
     base.clear();
-    for (const Value& v : shown.values) base.push_back(arena.copy(v));
+    for (const Value& v : shown.values)
+      base.push_back(arena.copy(v));
   }
   int64_t n() const { return base[1].as_integer(); }
 
@@ -298,8 +305,9 @@ TEST_CASE("policy: a decision closes a conflict and its undoing reopens it", "[p
   CHECK(end.note == "she is right");
 
   Origin undo;
-  undo.reopened = {open.id, "update_update", "n", open.winner_json, open.loser_json, site(2), site(1),
-                   open.winner.seq, open.loser.seq, open.winner.hlc, open.loser.hlc};
+  undo.reopened = {open.id,         "update_update", "n",           open.winner_json,
+                   open.loser_json, site(2),         site(1),       open.winner.seq,
+                   open.loser.seq,  open.winner.hlc, open.loser.hlc};
   a.write(3);
   const std::string undone = origin_to_text(undo);
   a.row.set_note(kRowNote, a.row.cells.at(0).version, undone);

@@ -72,6 +72,8 @@ def function_lengths(name):
             found = opener.match(line)
             if found:
                 start, indent = number, found[1]
+                if line.lstrip().startswith(":"):  # a constructor's members, further in
+                    indent = indent[:-4]
             elif line == "{" and number > 1 and lines[number - 2].rstrip().endswith(")"):
                 start, indent = number - 1, ""
         elif re.match(rf"^{indent}\}}", line):

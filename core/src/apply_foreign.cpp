@@ -6,8 +6,8 @@
 //   SET DEFAULT  its versions keep what was written
 //   otherwise    the parent stays in the base table, with its last image, while a row refers to it
 //
-// All three are views of the versions known and are written nowhere as versions: every site that
-// knows the same shows the same. An open conflict of kind foreign_key says so. A parent that is held
+// All three are views of the versions known, written nowhere as versions: every site that knows the
+// same shows the same. An open conflict of kind foreign_key says so. A parent that is held
 // or unknown is not deleted: its children are held. docs/merge_rules.md, "Foreign keys".
 #include <algorithm>
 
@@ -26,7 +26,8 @@ Status ApplyRun::settle_foreign_keys() {
       return a.table == b.table && a.key == b.key;
     };
     dangling.erase(std::unique(dangling.begin(), dangling.end(), same), dangling.end());
-    for (const RowRef& child : dangling) SYNCLINE_TRY(settle_child(child));
+    for (const RowRef& child : dangling)
+      SYNCLINE_TRY(settle_child(child));
   }
   return {};
 }
@@ -81,10 +82,10 @@ Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignK
   } else if (key.on_delete == ForeignAction::restrict) {
     fate->parents.push_back({parent->number, encoded, {}});
   } else {
-    auto& columns =
-        key.on_delete == ForeignAction::set_null ? fate->nulls : fate->defaults;
+    auto& columns = key.on_delete == ForeignAction::set_null ? fate->nulls : fate->defaults;
     columns.insert(columns.end(), key.columns.begin(), key.columns.end());
-    for (const ColumnNumber c : key.columns) fate->hold = fate->hold || table.is_key(c);
+    for (const ColumnNumber c : key.columns)
+      fate->hold = fate->hold || table.is_key(c);
   }
   return {};
 }

@@ -28,13 +28,15 @@ Status ApplyRun::convert(const TableInfo& table, std::vector<ChunkRow>* rows) {
   };
   for (ChunkRow& row : *rows) {
     const std::span<Value> key = converted_.copy(row.key);
-    for (size_t i = 0; i < key.size(); ++i) convert_one(key_positions_[i], &key[i]);
+    for (size_t i = 0; i < key.size(); ++i)
+      convert_one(key_positions_[i], &key[i]);
     row.key = key;
     RowState& state = row.change.state;
     for (size_t i = 0; i < state.rest_values.size(); ++i) {
       convert_one(static_cast<ColumnNumber>(i % state.column_count), &state.rest_values[i]);
     }
-    for (CellVersion& c : state.cells) convert_one(c.column, &c.value);
+    for (CellVersion& c : state.cells)
+      convert_one(c.column, &c.value);
   }
   const auto before = [](const ChunkRow& a, const ChunkRow& b) {
     return compare_keys(a.key, b.key) < 0;
@@ -43,9 +45,8 @@ Status ApplyRun::convert(const TableInfo& table, std::vector<ChunkRow>* rows) {
     std::sort(rows->begin(), rows->end(), before);
   }
   const auto twice =
-      std::adjacent_find(rows->begin(), rows->end(), [](const auto& a, const auto& b) {
-        return identical_keys(a.key, b.key);
-      });
+      std::adjacent_find(rows->begin(), rows->end(),
+                         [](const auto& a, const auto& b) { return identical_keys(a.key, b.key); });
   if (twice == rows->end()) return {};
   return Status(StatusCode::schema_mismatch,
                 "two rows of the sender's table " + table.name + " have one key here",
@@ -56,7 +57,8 @@ Status ApplyRun::apply_batch(const TableInfo& table, std::span<const ChunkRow> r
   if (rows.empty()) return {};
   std::vector<RowKey> keys;
   keys.reserve(rows.size());
-  for (const ChunkRow& row : rows) keys.push_back(row.key);
+  for (const ChunkRow& row : rows)
+    keys.push_back(row.key);
   RowBatch batch;
   SYNCLINE_TRY(port_.fetch(table, keys, &batch));
   if (batch.rows.size() != rows.size()) {
@@ -119,29 +121,31 @@ void ApplyRun::remap(const TableInfo& table, const RowChange& change) {
     }
   }
   to.cells = from.cells;
-  for (CellVersion& c : to.cells) c.column = columns_[c.column];
+  for (CellVersion& c : to.cells)
+    c.column = columns_[c.column];
   to.notes = from.notes;
   for (VersionNote& n : to.notes) {
     if (n.column != kRowNote) n.column = columns_[n.column];
   }
-  std::stable_sort(
-      to.cells.begin(), to.cells.end(),
-      [](const CellVersion& a, const CellVersion& b) { return a.column < b.column; });
+  std::stable_sort(to.cells.begin(), to.cells.end(),
+                   [](const CellVersion& a, const CellVersion& b) { return a.column < b.column; });
 }
 
 // A version beyond what the sender says it knows, or from the future, is a lie or a fault.
 Status ApplyRun::check_versions(const RowState& row, const Known& there) {
   const auto check = [&](const Version& v) -> Status {
     if (!there.has(v)) {
-      return Status(StatusCode::corrupt_input,
-                    "the chunk holds change " + std::to_string(v.seq) + " of site " +
-                        to_hex(site_.sites.id(v.site)) + ", unknown to its sender");
+      return Status(StatusCode::corrupt_input, "the chunk holds change " + std::to_string(v.seq) +
+                                                   " of site " + to_hex(site_.sites.id(v.site)) +
+                                                   ", unknown to its sender");
     }
     update_.hlc_max = std::max(update_.hlc_max, v.hlc);
     return check_clock(v.hlc);
   };
-  for (const Version& v : row.rest) SYNCLINE_TRY(check(v));
-  for (const CellVersion& c : row.cells) SYNCLINE_TRY(check(c.version));
+  for (const Version& v : row.rest)
+    SYNCLINE_TRY(check(v));
+  for (const CellVersion& c : row.cells)
+    SYNCLINE_TRY(check(c.version));
   return {};
 }
 
@@ -192,8 +196,10 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   for (size_t k = 0; k < table.key.size(); ++k) {  // state keeps no values of key columns
     work->shown.values[table.key[k]] = write.key[k];
   }
-  for (const ColumnNumber c : work->nulls) work->shown.values[c] = Value::null();
-  for (const ColumnNumber c : work->defaults) work->shown.values[c] = Value();
+  for (const ColumnNumber c : work->nulls)
+    work->shown.values[c] = Value::null();
+  for (const ColumnNumber c : work->defaults)
+    work->shown.values[c] = Value();
   const bool stored = work->local->stored;
   work->after.kept = work->after.kept && !work->shown.alive;
   work->after.adjusted = !work->nulls.empty() || !work->defaults.empty();
@@ -211,9 +217,8 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
       if (!table.columns[c].present || table.is_key(c)) continue;
       const bool defaulted =
           std::find(work->defaults.begin(), work->defaults.end(), c) != work->defaults.end();
-      const bool differs = value.is(ValueKind::absent)
-                               ? defaulted || newly_shown(table, *work, c)
-                               : !value.identical(work->local->values[c]);
+      const bool differs = value.is(ValueKind::absent) ? defaulted || newly_shown(table, *work, c)
+                                                       : !value.identical(work->local->values[c]);
       if (differs) write.changed.push_back(c);
     }
     if (!write.changed.empty()) write.base = BaseAction::update;
@@ -263,8 +268,8 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   if (table.refers && in_base) written_.push_back({table.number, encode_key(write.key), {}});
   bool leaves = write.base == BaseAction::erase;
   for (const ColumnNumber c : table.referred_columns) {
-    leaves = leaves || std::find(write.changed.begin(), write.changed.end(), c) !=
-                           write.changed.end();
+    leaves =
+        leaves || std::find(write.changed.begin(), write.changed.end(), c) != write.changed.end();
   }
   if (table.referred && leaves) removed_.push_back({table.number, encode_key(write.key), {}});
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
@@ -322,7 +327,8 @@ Status ApplyRun::record() {
   wrote_ = true;
   // A row may have been let in and set aside again on the way: what counts is how it ends.
   std::map<std::string, size_t> last;
-  for (size_t i = 0; i < records_.size(); ++i) last[records_[i].conflict.id] = i;
+  for (size_t i = 0; i < records_.size(); ++i)
+    last[records_[i].conflict.id] = i;
   std::vector<ConflictRecord> records;
   for (size_t i = 0; i < records_.size(); ++i) {
     if (last[records_[i].conflict.id] == i) records.push_back(std::move(records_[i]));

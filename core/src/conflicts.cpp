@@ -16,7 +16,6 @@ void append_dot(std::string* out, const Version& v, const SiteTable& sites) {
   append_fixed64(out, v.seq);
 }
 
-
 // Table names differ in case between engines; their conflicts do not.
 std::string lower(std::string text) {
   for (char& c : text) {
@@ -47,15 +46,20 @@ std::string conflict_id(const TableInfo& table, RowKey key, int64_t column, cons
   return bytes_to_hex(hash128(text + dots[0] + dots[1]));
 }
 
-std::string quote(std::string_view name) { return value_to_json(Value::text(name)); }
+std::string quote(std::string_view name) {
+  return value_to_json(Value::text(name));
+}
 
 constexpr double kRuleConfidence = 0.9;
 
 const char* on_delete_name(OnDelete on_delete) {
   switch (on_delete) {
-    case OnDelete::update_wins: return "update_wins";
-    case OnDelete::delete_wins: return "delete_wins";
-    case OnDelete::last_writer: return "last_writer";
+    case OnDelete::update_wins:
+      return "update_wins";
+    case OnDelete::delete_wins:
+      return "delete_wins";
+    case OnDelete::last_writer:
+      return "last_writer";
   }
   return "update_wins";
 }
@@ -106,7 +110,8 @@ class Finder {
   // Every column has an exception: the existence cell is still one.
   void rest_alone() {
     std::vector<NotedVersion> versions;
-    for (const Version& v : row_.rest) versions.push_back({v, Value(), {}});
+    for (const Version& v : row_.rest)
+      versions.push_back({v, Value(), {}});
     note_deletions(-1, versions);
   }
 
@@ -123,7 +128,8 @@ class Finder {
     input.array_key = policy(column).array_key;
     MergeResult merged;
     resolve_cell(policy(column), input, &arena_, &merged);
-    if (std::none_of(merged.lost.begin(), merged.lost.end(), [](bool lost) { return lost; })) return;
+    if (std::none_of(merged.lost.begin(), merged.lost.end(), [](bool lost) { return lost; }))
+      return;
     // The winner is the greatest version of which nothing was lost; if the policy made a value of
     // its own, the greatest of all.
     size_t winner = versions.size() - 1;
@@ -131,7 +137,8 @@ class Finder {
       if (!merged.lost[i]) winner = i;
     }
     for (size_t i = 0; i < versions.size(); ++i) {
-      if (i != winner && merged.lost[i]) clash(column, by_rest, versions[winner], versions[i], merged.value);
+      if (i != winner && merged.lost[i])
+        clash(column, by_rest, versions[winner], versions[i], merged.value);
     }
   }
 
@@ -139,8 +146,8 @@ class Finder {
              const NotedVersion& loser, const Value& shown) {
     const Policy& rule = policy(column);
     Conflict conflict;
-    conflict.kind = by_rest && !table_.row_grain ? ConflictKind::insert_insert
-                                                 : ConflictKind::update_update;
+    conflict.kind =
+        by_rest && !table_.row_grain ? ConflictKind::insert_insert : ConflictKind::update_update;
     conflict.column = column;
     conflict.winner = winner.version;
     conflict.loser = loser.version;
@@ -289,7 +296,8 @@ class Finder {
     }
     if (!conflict_kind_from(r.kind, &out->kind)) return false;
     const int64_t winner = sites_.find(r.winner_site), loser = sites_.find(r.loser_site);
-    if (winner >= 0) out->winner = {r.winner_seq, r.winner_hlc, static_cast<SiteIndex>(winner), false};
+    if (winner >= 0)
+      out->winner = {r.winner_seq, r.winner_hlc, static_cast<SiteIndex>(winner), false};
     if (loser >= 0) out->loser = {r.loser_seq, r.loser_hlc, static_cast<SiteIndex>(loser), false};
     out->id = r.id;
     out->winner_json = r.winner;
@@ -312,13 +320,20 @@ class Finder {
 
 std::string_view conflict_kind_name(ConflictKind kind) {
   switch (kind) {
-    case ConflictKind::update_update: return "update_update";
-    case ConflictKind::insert_insert: return "insert_insert";
-    case ConflictKind::update_delete: return "update_delete";
-    case ConflictKind::unique: return "unique";
-    case ConflictKind::foreign_key: return "foreign_key";
-    case ConflictKind::constraint: return "constraint";
-    case ConflictKind::schema: return "schema";
+    case ConflictKind::update_update:
+      return "update_update";
+    case ConflictKind::insert_insert:
+      return "insert_insert";
+    case ConflictKind::update_delete:
+      return "update_delete";
+    case ConflictKind::unique:
+      return "unique";
+    case ConflictKind::foreign_key:
+      return "foreign_key";
+    case ConflictKind::constraint:
+      return "constraint";
+    case ConflictKind::schema:
+      return "schema";
   }
   return "unknown";
 }
@@ -342,12 +357,15 @@ ConflictEnd conflict_end(const Conflict& conflict, const RowState& after, const 
   };
   const auto column = static_cast<ColumnNumber>(std::max<int64_t>(conflict.column, 0));
   const auto own = conflict.column < 0 ? std::span<const CellVersion>() : after.exceptions(column);
-  for (const CellVersion& c : own) see(c.version);
+  for (const CellVersion& c : own)
+    see(c.version);
   if (own.empty()) {
-    for (const Version& v : after.rest) see(v);
+    for (const Version& v : after.rest)
+      see(v);
   }
   if (conflict.column < 0) {
-    for (const CellVersion& c : after.cells) see(c.version);
+    for (const CellVersion& c : after.cells)
+      see(c.version);
   }
   if (best == nullptr) return end;
   const Origin origin = origin_from_text(after.note(kRowNote, *best));
@@ -366,8 +384,8 @@ bool same_conflict(const Conflict& a, const Conflict& b) {
          a.shown_json == b.shown_json && a.policy == b.policy && a.severity == b.severity;
 }
 
-void find_conflicts(const TableInfo& table, RowKey key, const RowState& row,
-                    const SiteTable& sites, std::vector<Conflict>* out) {
+void find_conflicts(const TableInfo& table, RowKey key, const RowState& row, const SiteTable& sites,
+                    std::vector<Conflict>* out) {
   out->clear();
   if (may_conflict(row)) Finder(table, key, row, sites, out).run();
 }

@@ -72,14 +72,16 @@ class Folder {
       values[c] = keeps_parked ? parked_[c] : Value();
     }
     std::vector<std::string_view> notes;
-    for (const ColumnNumber c : noted_columns_) notes.push_back(note_for(c, v, write));
+    for (const ColumnNumber c : noted_columns_)
+      notes.push_back(note_for(c, v, write));
     row_.kept = row_.adjusted = false;  // the base row is what its writer wants
     if (!row_.held || event.decides) {
       row_.write_all(v, values);
     } else {
       stand_beside(v, values);
     }
-    for (size_t i = 0; i < noted_columns_.size(); ++i) row_.set_note(noted_columns_[i], v, notes[i]);
+    for (size_t i = 0; i < noted_columns_.size(); ++i)
+      row_.set_note(noted_columns_[i], v, notes[i]);
     row_.set_note(kRowNote, v, event.origin);
   }
 
@@ -104,8 +106,8 @@ class Folder {
       if (write == WriteKind::change) in.before = value_at(input_.image);
     }
     in.replaced = replaced;
-    in.write = in.before.is(ValueKind::absent) && write == WriteKind::change ? WriteKind::assign
-                                                                            : write;
+    in.write =
+        in.before.is(ValueKind::absent) && write == WriteKind::change ? WriteKind::assign : write;
     in.after = write == WriteKind::erase ? Value() : value_at(input_.image);
     in.version = version;
     in.sites = &sites_;
@@ -127,8 +129,8 @@ class Folder {
     show_row(row_, table_, sites_, &shown);
     parked_ = shown.values;
     for (Value& value : parked_) {
-      if (value.is_bytes()) value = arena_.copy(value);    // a policy may have made it
-      if (value.is(ValueKind::same)) value = Value();      // parked after the row was written
+      if (value.is_bytes()) value = arena_.copy(value);  // a policy may have made it
+      if (value.is(ValueKind::same)) value = Value();    // parked after the row was written
     }
   }
 
@@ -216,9 +218,7 @@ class Folder {
     });
   }
 
-  bool alive() const {
-    return row_lives(row_, sites_, table_.on_delete);
-  }
+  bool alive() const { return row_lives(row_, sites_, table_.on_delete); }
 
   bool row_is_tombstone() const {
     const auto dead = [](const Version& v) { return v.dead; };
@@ -234,7 +234,7 @@ class Folder {
   Arena& arena_;
   RowState& row_;
   std::vector<ColumnNumber> noted_columns_;  // ascending
-  std::vector<Value> parked_;  // by column; empty: nothing of them is kept
+  std::vector<Value> parked_;                // by column; empty: nothing of them is kept
 };
 
 }  // namespace

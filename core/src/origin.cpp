@@ -40,8 +40,8 @@ void read_reopened(const Json& object, Origin::Reopened* out) {
   out->winner_hlc = number_of(object, "winner_hlc", limits::hlc_max);
   out->loser_hlc = number_of(object, "loser_hlc", limits::hlc_max);
   // A host may store them as JSON: what is none, or too deep, reopens nothing.
-  const bool values = !parse_json<Json>(out->winner).is_discarded() &&
-                      !parse_json<Json>(out->loser).is_discarded();
+  const bool values =
+      !parse_json<Json>(out->winner).is_discarded() && !parse_json<Json>(out->loser).is_discarded();
   if (values) out->id = text_of(object, "id");
 }
 

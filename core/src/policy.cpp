@@ -74,7 +74,8 @@ Value joined(const Policy& policy, const MergeInput& input, Arena* arena) {
 // first ones is the next `a`, with the later of their times.
 Value evaluated(const Policy& policy, const MergeInput& input, Arena* arena) {
   std::vector<const NotedVersion*> by_dot;
-  for (const NotedVersion& v : input.versions) by_dot.push_back(&v);
+  for (const NotedVersion& v : input.versions)
+    by_dot.push_back(&v);
   std::sort(by_dot.begin(), by_dot.end(), [&](const NotedVersion* x, const NotedVersion* y) {
     const SiteId& a = input.sites->id(x->version.site);
     const SiteId& b = input.sites->id(y->version.site);
@@ -109,8 +110,10 @@ bool Policy::needs_notes() const {
     case PolicyKind::json:
     case PolicyKind::text:
     case PolicyKind::sql:
-    case PolicyKind::manual: return true;
-    default: return false;
+    case PolicyKind::manual:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -119,19 +122,32 @@ void resolve_cell(const Policy& policy, const MergeInput& input, Arena* arena, M
   out->value = versions.back().value;
   out->lost.assign(versions.size(), false);
   switch (policy.kind) {
-    case PolicyKind::counter: return counter_value(input, arena, out);
-    case PolicyKind::union_set: return union_value(input, arena, out);
-    case PolicyKind::json: return json_value(input, arena, out);
-    case PolicyKind::text: return text_value(input, arena, out);
+    case PolicyKind::counter:
+      return counter_value(input, arena, out);
+    case PolicyKind::union_set:
+      return union_value(input, arena, out);
+    case PolicyKind::json:
+      return json_value(input, arena, out);
+    case PolicyKind::text:
+      return text_value(input, arena, out);
     case PolicyKind::concat:
       out->value = joined(policy, input, arena);
       return;
     case PolicyKind::last_writer:
-    case PolicyKind::manual: break;
-    case PolicyKind::first_writer: out->value = versions.front().value; break;
-    case PolicyKind::max: out->value = versions[extreme(input, 1)].value; break;
-    case PolicyKind::min: out->value = versions[extreme(input, -1)].value; break;
-    case PolicyKind::site_priority: out->value = versions[first_in_order(policy, input)].value; break;
+    case PolicyKind::manual:
+      break;
+    case PolicyKind::first_writer:
+      out->value = versions.front().value;
+      break;
+    case PolicyKind::max:
+      out->value = versions[extreme(input, 1)].value;
+      break;
+    case PolicyKind::min:
+      out->value = versions[extreme(input, -1)].value;
+      break;
+    case PolicyKind::site_priority:
+      out->value = versions[first_in_order(policy, input)].value;
+      break;
     case PolicyKind::sql:
       if (policy.expression) out->value = evaluated(policy, input, arena);
       break;
@@ -142,17 +158,22 @@ void resolve_cell(const Policy& policy, const MergeInput& input, Arena* arena, M
 void make_note(const Policy& policy, const NoteInput& input, std::string* note) {
   note->clear();
   switch (policy.kind) {
-    case PolicyKind::counter: return counter_note(input, note);
-    case PolicyKind::union_set: return union_note(input, note);
-    case PolicyKind::json: return json_note(input, policy.array_key, note);
-    case PolicyKind::text: return text_note(input, note);
+    case PolicyKind::counter:
+      return counter_note(input, note);
+    case PolicyKind::union_set:
+      return union_note(input, note);
+    case PolicyKind::json:
+      return json_note(input, policy.array_key, note);
+    case PolicyKind::text:
+      return text_note(input, note);
     case PolicyKind::sql:
     case PolicyKind::manual:
       if (input.write == WriteKind::change && !input.before.is(ValueKind::absent)) {
         append_value(note, input.before);
       }
       return;
-    default: return;
+    default:
+      return;
   }
 }
 
@@ -167,11 +188,14 @@ double merge_confidence(const Policy& policy, Hlc winner, Hlc loser) {
   constexpr double kCoinToss = 0.5, kLastWriterMost = 0.8, kRule = 0.9;
   constexpr double kNearMs = 1000, kFarMs = 300'000;
   switch (policy.kind) {
-    case PolicyKind::manual: return 0;
+    case PolicyKind::manual:
+      return 0;
     case PolicyKind::last_writer:
     case PolicyKind::text:
-    case PolicyKind::json: break;  // where edits overlapped, the later one stands
-    default: return kRule;
+    case PolicyKind::json:
+      break;  // where edits overlapped, the later one stands
+    default:
+      return kRule;
   }
   const uint64_t a = hlc_to_ms(winner), b = hlc_to_ms(loser);
   const auto apart = static_cast<double>(a > b ? a - b : b - a);

@@ -35,10 +35,9 @@ constexpr std::array<Known, 11> kPolicies{{{"last_writer", PolicyKind::last_writ
 constexpr std::string_view kSql = "sql:";
 constexpr std::array<const char*, 3> kOnDelete{"update_wins", "delete_wins", "last_writer"};
 constexpr std::array<const char*, 4> kSeverities{"low", "normal", "high", "critical"};
-constexpr std::array<const char*, 8> kSeverityKinds{"default",       "update_update",
-                                                    "insert_insert", "update_delete",
-                                                    "unique",        "foreign_key",
-                                                    "constraint",    "schema"};
+constexpr std::array<const char*, 8> kSeverityKinds{
+    "default", "update_update", "insert_insert", "update_delete",
+    "unique",  "foreign_key",   "constraint",    "schema"};
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -51,9 +50,12 @@ std::string lower(std::string_view text) {
 std::string key_part(std::string_view name) {
   std::string out;
   for (const char c : lower(name)) {
-    if (c == '/') out += "%2f";
-    else if (c == '%') out += "%25";
-    else out += c;
+    if (c == '/')
+      out += "%2f";
+    else if (c == '%')
+      out += "%25";
+    else
+      out += c;
   }
   return out;
 }
@@ -71,7 +73,8 @@ Status refused(std::string message, std::string hint = {}) {
 template <size_t N>
 std::string listed(const std::array<const char*, N>& names) {
   std::string out;
-  for (const char* name : names) out += std::string(out.empty() ? "" : ", ") + "\"" + name + "\"";
+  for (const char* name : names)
+    out += std::string(out.empty() ? "" : ", ") + "\"" + name + "\"";
   return out;
 }
 
@@ -103,17 +106,22 @@ bool find_kind(std::string_view name, PolicyKind* out) {
 // Why a column of this type cannot have the policy, or an empty string.
 std::string misfit(PolicyKind policy, LogicalKind type) {
   if (type == LogicalKind::any) return {};
-  const bool number = type == LogicalKind::integer || type == LogicalKind::floating ||
-                      type == LogicalKind::numeric;
+  const bool number =
+      type == LogicalKind::integer || type == LogicalKind::floating || type == LogicalKind::numeric;
   const bool text = type == LogicalKind::text;
   switch (policy) {
-    case PolicyKind::counter: return number ? "" : "a counter adds numbers";
+    case PolicyKind::counter:
+      return number ? "" : "a counter adds numbers";
     case PolicyKind::union_set:
       return text || type == LogicalKind::json ? "" : "union needs JSON arrays";
-    case PolicyKind::json: return text || type == LogicalKind::json ? "" : "json needs JSON";
-    case PolicyKind::text: return text ? "" : "text merges text";
-    case PolicyKind::concat: return text ? "" : "concat joins text";
-    default: return {};
+    case PolicyKind::json:
+      return text || type == LogicalKind::json ? "" : "json needs JSON";
+    case PolicyKind::text:
+      return text ? "" : "text merges text";
+    case PolicyKind::concat:
+      return text ? "" : "concat joins text";
+    default:
+      return {};
   }
 }
 
@@ -147,7 +155,8 @@ class SettingReader {
     if (at != kOnDelete.end()) {
       out->on_delete = static_cast<OnDelete>(at - kOnDelete.begin());
     } else if (!on_delete.empty()) {
-      return refused("on_delete cannot be \"" + on_delete + "\"", "it is one of " + listed(kOnDelete));
+      return refused("on_delete cannot be \"" + on_delete + "\"",
+                     "it is one of " + listed(kOnDelete));
     }
     return severities(&out->severity);
   }
@@ -194,8 +203,8 @@ class SettingReader {
           return refused("severity names no kind of conflict: \"" + item.key() + "\"",
                          "it is one of " + listed(kSeverityKinds));
         }
-        out->by_kind.emplace_back(
-            item.key(), item.value().is_string() ? item.value().get<std::string>() : "?");
+        out->by_kind.emplace_back(item.key(),
+                                  item.value().is_string() ? item.value().get<std::string>() : "?");
       }
     } else {
       return refused("severity must be a string, or an object of kinds of conflict");
@@ -207,7 +216,8 @@ class SettingReader {
   }
 
   static Status unknown_severity(const std::string& severity) {
-    return refused("there is no severity \"" + severity + "\"", "it is one of " + listed(kSeverities));
+    return refused("there is no severity \"" + severity + "\"",
+                   "it is one of " + listed(kSeverities));
   }
 
   Status text(const char* key, std::string* out) const {
@@ -238,7 +248,8 @@ Status check_column(const TableInfo& table, std::string_view name, PolicyKind po
   const int64_t column = find_column(table.columns, name);
   if (column < 0) {
     std::vector<std::string> names;
-    for (const ColumnInfo& c : table.columns) names.push_back(c.name);
+    for (const ColumnInfo& c : table.columns)
+      names.push_back(c.name);
     const std::string near = nearest_name(name, names);
     return refused("table " + table.name + " has no column \"" + std::string(name) + "\"",
                    near.empty() ? "" : "did you mean \"" + near + "\"?");
@@ -251,9 +262,9 @@ Status check_column(const TableInfo& table, std::string_view name, PolicyKind po
   const ColumnInfo& info = table.columns[static_cast<size_t>(column)];
   const std::string why = misfit(policy, info.kind);
   if (why.empty()) return {};
-  return refused("column \"" + info.name + "\" of " + table.name + " has type " + info.type + ": " +
-                     why,
-                 "choose another policy, or change the column's type");
+  return refused(
+      "column \"" + info.name + "\" of " + table.name + " has type " + info.type + ": " + why,
+      "choose another policy, or change the column's type");
 }
 
 Status check_needs(const Policy& policy, const Json& json) {
@@ -300,7 +311,8 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
   Json json = Json::object();
   const std::string* before = current.find(out->key);
   if (policy.empty()) {
-    if (options.empty()) return refused("sync_set_policy needs a policy, or options", policy_hint(""));
+    if (options.empty())
+      return refused("sync_set_policy needs a policy, or options", policy_hint(""));
     if (before != nullptr) json = parse_json<Json>(*before);
     if (!json.is_object()) json = Json::object();
   } else if (column.empty() && before != nullptr) {
@@ -311,7 +323,8 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
     }
   }
   SYNCLINE_TRY(check_option_names(options, column.empty()));
-  for (const auto& item : options.items()) json[item.key()] = item.value();
+  for (const auto& item : options.items())
+    json[item.key()] = item.value();
   if (!policy.empty()) json["policy"] = std::string(policy);
 
   Policy read;
@@ -337,7 +350,8 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
       const Json json = parse_json<Json>(*text);
       auto policy = std::make_shared<Policy>();
       if (json.is_object() && SettingReader(json).policy(policy.get()).ok()) general = policy;
-      if (json.is_object()) SettingReader(json).table(&table).ok();  // what is unknown stays as it is
+      if (json.is_object())
+        SettingReader(json).table(&table).ok();  // what is unknown stays as it is
     }
     for (ColumnInfo& column : table.columns) {
       column.policy.reset();
@@ -345,7 +359,8 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
       if (own != nullptr) {
         const Json json = parse_json<Json>(*own);
         auto policy = std::make_shared<Policy>();
-        if (json.is_object() && SettingReader(json).policy(policy.get()).ok()) column.policy = policy;
+        if (json.is_object() && SettingReader(json).policy(policy.get()).ok())
+          column.policy = policy;
       } else if (general && misfit(general->kind, column.kind).empty()) {
         column.policy = general;
       }

@@ -27,7 +27,8 @@ const std::string* Settings::find(std::string_view key) const {
 std::vector<const Setting*> Settings::all() const {
   std::vector<const Setting*> out;
   out.reserve(by_key_.size());
-  for (const auto& entry : by_key_) out.push_back(&entry.second);
+  for (const auto& entry : by_key_)
+    out.push_back(&entry.second);
   return out;
 }
 

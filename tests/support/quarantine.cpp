@@ -39,12 +39,15 @@ class Quarantine {
 
   std::string check() {
     std::map<uint32_t, const MemoryTable*> by_rank;
-    for (const auto& [number, table] : port_.data().tables) by_rank[table.info.rank] = &table;
-    for (const auto& [rank, table] : by_rank) find_stored(*table);
+    for (const auto& [number, table] : port_.data().tables)
+      by_rank[table.info.rank] = &table;
+    for (const auto& [rank, table] : by_rank)
+      find_stored(*table);
     keep_parents();
     for (const auto& [rank, table] : by_rank) {
       for (const std::string& key : port_.keys(*table)) {
-        const bool stored = stored_[table->info.name].count(key) + kept_[table->info.name].count(key);
+        const bool stored =
+            stored_[table->info.name].count(key) + kept_[table->info.name].count(key);
         if (stored == (table->base.count(key) > 0)) continue;
         return "quarantine: table " + table->info.name + " row " + key +
                (stored ? " is held or gone" : " is stored");
@@ -126,7 +129,8 @@ class Quarantine {
       Candidate row;
       if (!candidate(table, key, true, &row)) continue;
       const bool has_parents = std::all_of(row.needs.begin(), row.needs.end(), [&](const auto& p) {
-        return p.first == name || stored_[p.first].count(p.second) > 0 || keepable(p.first, p.second);
+        return p.first == name || stored_[p.first].count(p.second) > 0 ||
+               keepable(p.first, p.second);
       });
       if (has_parents) rows.push_back(std::move(row));
     }
@@ -139,7 +143,8 @@ class Quarantine {
       if (std::none_of(winners.begin(), winners.end(), rivals)) winners.push_back(row);
     }
     std::set<std::string>& keys = stored_[name];
-    for (const Candidate& row : winners) keys.insert(row.key);
+    for (const Candidate& row : winners)
+      keys.insert(row.key);
     for (bool changed = true; changed;) {  // rows that refer to each other stand or fall together
       changed = false;
       for (const Candidate& row : winners) {
@@ -211,7 +216,9 @@ class Quarantine {
 
 }  // namespace
 
-std::string check_quarantine(const MemoryPort& port) { return Quarantine(port).check(); }
+std::string check_quarantine(const MemoryPort& port) {
+  return Quarantine(port).check();
+}
 
 std::string check_conflicts(const MemoryPort& port) {
   std::set<std::string> expected;

@@ -146,15 +146,16 @@ std::string Simulation::set_policy(size_t index) {
       {"line", "place"}, {"badge", "v"},    {"badge", "w"}, {"badge", "v"}};
   static const std::vector<std::string> kNumbers = {
       "last_writer", "first_writer", "max", "min", "counter", "manual", "sql:max(a, b) - 1"};
-  static const std::vector<std::string> kTexts = {
-      "first_writer", "max", "union", "json", "text", "concat", "manual", "sql:a || b"};
+  static const std::vector<std::string> kTexts = {"first_writer", "max",    "union",  "json",
+                                                  "text",         "concat", "manual", "sql:a || b"};
   const auto& [table, column] = prng_.pick(kColumns);
   const bool number = column != "name" && (table != "badge" || prng_.chance(.3));
   const std::string policy = prng_.pick(number ? kNumbers : kTexts);
   MemoryPort* port = sites_[index].port.get();
   const MemoryTable* present = port->table(table);
   if (present == nullptr || !present->info.present) return {};
-  if (trace_) std::fprintf(stderr, "     %s.%s: %s\n", table.c_str(), column.c_str(), policy.c_str());
+  if (trace_)
+    std::fprintf(stderr, "     %s.%s: %s\n", table.c_str(), column.c_str(), policy.c_str());
   const Status status = port->set_policy(table, column, policy);
   return status.ok() ? check(index) : problem("set_policy", status);
 }

@@ -307,7 +307,7 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
     }
     if (!stored || !local.info.columns[c].present) continue;
     if (local.info.is_key(c)) continue;  // looked at below
-    if (view.state.adjusted) continue;  // looked at in check_quarantine, once all is calm
+    if (view.state.adjusted) continue;   // looked at in check_quarantine, once all is calm
     if (!alike(shown.values[c], base->second.values[c].view())) {
       return "base: " + place(base->second.values[c].view(), local.info.columns[c].name) +
              " but the versions show " + describe(shown.values[c]);

@@ -27,7 +27,7 @@ namespace syncline {
 // One current version of a cell.
 struct NotedVersion {
   Version version;
-  Value value;            // what the writer's table showed once it was written; a tombstone: the image
+  Value value;            // what the writer's table showed after it; a tombstone: the image
   std::string_view note;  // empty: none
 };
 
