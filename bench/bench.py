@@ -3,7 +3,7 @@
 
     bench/bench.py [--full] [--rows N] [--repetitions N] [--only PART]...
 
-PART: sqlite, postgres, replication, pairs, hub, scaling; default: all. --full has more repetitions and
+PART: sqlite, postgres, replication, pairs, hub, scaling; default: all. --full repeats more and has
 10,000,000 rows at the end of the scaling. Both extensions must be built (`make bench` does) and the
 PostgreSQL extension installed; without a PostgreSQL server only SQLite is measured.
 """
