@@ -1,6 +1,6 @@
-// Applying chunks (apply.cpp, apply_rows.cpp, apply_held.cpp): what is refused, what is kept out by
-// constraints and let in again, what is parked, and that a failure at any call of the host changes
-// nothing.
+// Applying chunks (apply.cpp, apply_rows.cpp, apply_held.cpp, apply_foreign.cpp,
+// apply_settings.cpp): what is refused, what is kept out by constraints and let in again, what is
+// parked, what policies show anew, and that a failure at any call of the host changes nothing.
 #include <algorithm>
 
 #include "support/two_sites.hpp"
@@ -388,6 +388,39 @@ TEST_CASE("apply: a failure at any call of the host changes nothing", "[apply][f
     CHECK_FALSE(copy.has_item(3));
   }
   CHECK(calls > 8);
+}
+
+TEST_CASE("apply: a policy that arrives shows rows anew, before the chunk's own rows", "[apply]") {
+  Database a(1), b(2), c(3);
+  a.add_item(1, "x", 1);
+  b.pull(&a), c.pull(&a);
+  a.set(1, "n", integer(9));
+  b.set(1, "n", integer(4));
+  a.swap_with(&b);
+  CHECK(a.shown(1, "n") == OwnedValue(integer(4)));
+  CHECK(a.conflicts() == std::vector<std::string>{"update_update"});
+  REQUIRE(a.port.set_policy("item", "n", "max").ok());
+  CHECK(a.shown(1, "n") == OwnedValue(integer(9)));
+  CHECK(a.conflicts() == std::vector<std::string>{"update_update"});
+  a.add_item(2, "y", 2);  // news, so that a chunk travels
+  b.pull(&a), c.pull(&a);
+  CHECK(b.shown(1, "n") == OwnedValue(integer(9)));
+  CHECK(c.shown(1, "n") == OwnedValue(integer(9)));
+  a.set(1, "n", integer(10));
+  b.pull(&a), c.pull(&a);
+  // Under a policy that loses nothing there is no conflict, and the one on record is closed.
+  a.set(1, "name", text("p"));
+  b.set(1, "name", text("q"));
+  a.swap_with(&b), c.pull(&a);
+  CHECK(c.conflicts().size() == 1);
+  REQUIRE(c.port.set_policy("item", "name", "concat").ok());
+  CHECK(c.conflicts().empty());
+  CHECK(c.shown(1, "name") == OwnedValue(text("p, q")));
+  c.add_item(3, "z", 3);
+  b.pull(&c), a.pull(&c);
+  CHECK(a.shown(1, "name") == OwnedValue(text("p, q")));
+  CHECK(a.conflicts().empty());
+  CHECK(b.conflicts().empty());
 }
 
 TEST_CASE("apply: the report is JSON with every count", "[apply][unit]") {
