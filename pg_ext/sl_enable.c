@@ -126,9 +126,11 @@ sl_create_state_table(uint32 number)
 	char	   *sql = psprintf(
 		"CREATE TABLE syncline.state_%u (seq int8 NOT NULL, hlc int8 NOT NULL, pos int8 NOT NULL,"
 		" context int8, site int4 NOT NULL, flags int4 NOT NULL, key bytea NOT NULL, cells bytea,"
-		" CONSTRAINT state_%u_pkey PRIMARY KEY (key));"
-		"CREATE INDEX state_%u_pos ON syncline.state_%u (pos);"
-		"GRANT SELECT ON syncline.state_%u TO %s",
+		/* room for updates that need no new index entry */
+		" CONSTRAINT state_%u_pkey PRIMARY KEY (key)) WITH (fillfactor = 75);"
+		"CREATE TABLE syncline.arrival_%u (last int8 PRIMARY KEY, listed int8 NOT NULL,"
+		" stale int8 NOT NULL, keys bytea[] NOT NULL);"
+		"GRANT SELECT ON syncline.state_%u, syncline.arrival_%u TO %s",
 		number, number, number, number, number, sl_owner_role());
 
 	sl_exec_ddl(sql);
@@ -420,7 +422,8 @@ sl_untrack(uint32 number)
 	sl_exec("DELETE FROM syncline.conflict WHERE tbl = $1", 1, types, values, NULL);
 	sl_exec("DELETE FROM syncline.col WHERE tbl = $1", 1, types, values, NULL);
 	sl_exec("DELETE FROM syncline.tbl WHERE number = $1", 1, types, values, NULL);
-	sl_exec_ddl(psprintf("DROP TABLE IF EXISTS syncline.state_%u", number));
+	sl_exec_ddl(psprintf("DROP TABLE IF EXISTS syncline.state_%u, syncline.arrival_%u", number,
+						 number));
 	sl_tables_forget();
 }
 

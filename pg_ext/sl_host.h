@@ -253,6 +253,17 @@ extern void sl_read_enable_options(Datum jsonb, SlEnableOptions *options);
 extern void sl_apply_enable_options(Relation relation, uint32 number,
 									const SlEnableOptions *options);
 
+/* ---- sl_arrival.c ---------------------------------------------------------------------------- */
+
+/* Keys of rows of state with a position beyond `begin`, and maybe of some others. */
+typedef struct SlArrivals SlArrivals;
+extern SlArrivals *sl_arrivals_open(uint32 table, int64 begin);
+/* The key stands until the next call. */
+extern bool sl_arrivals_next(SlArrivals *arrivals, SlBytes *key);
+extern void sl_arrivals_close(SlArrivals *arrivals);
+/* Lists rows that were just written to state. Inside a merge. */
+extern void sl_arrivals_add(uint32 table, const SlStateRow *rows, uint32 count);
+
 /* ---- sl_policy.c ----------------------------------------------------------------------------- */
 
 /*

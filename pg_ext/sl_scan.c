@@ -2,9 +2,9 @@
  * sl_scan.c: keys of rows that may have news for someone.
  *
  * Every row that is folded or applied gets a new position, so rows with news are those beyond the
- * position at which the first thing unknown to the receiver came in; an index on the position finds
- * them. Rows that were never written since their table is tracked have no state: they are found in
- * the base table, for receivers that do not know the table's baseline.
+ * position at which the first thing unknown to the receiver came in; sl_arrival.c lists them. Rows
+ * that were never written since their table is tracked have no state: they are found in the base
+ * table, for receivers that do not know the table's baseline.
  */
 #include "sl_base.h"
 
@@ -50,11 +50,11 @@ typedef struct KeyStream
 	MemoryContext batch;
 	SlBase	   *base;
 	Relation	state;
-	Relation	pos_index;
 	AttrNumber	key_attnum;
 	TupleTableSlot *slot;		/* of state */
-	IndexScanDesc by_position;
+	SlArrivals *arrivals;
 	TableScanDesc all_state;
+	bool		state_ended;
 	TableScanDesc all_base;
 	SlBytes    *keys;
 } KeyStream;
@@ -63,23 +63,16 @@ static void
 open_state(KeyStream *stream, const SlKeys *keys)
 {
 	SlTable    *table = sl_table_by_number(keys->number);
-	char		name[NAMEDATALEN];
-	ScanKeyData beyond;
 
+	if (keys->begin > 0)
+	{
+		stream->arrivals = sl_arrivals_open(keys->number, keys->begin);
+		return;
+	}
 	stream->state = table_open(table->state_relid, AccessShareLock);
 	stream->key_attnum = get_attnum(table->state_relid, "key");
 	stream->slot = table_slot_create(stream->state, NULL);
-	if (keys->begin <= 0)
-	{
-		stream->all_state = table_beginscan(stream->state, GetActiveSnapshot(), 0, NULL);
-		return;
-	}
-	snprintf(name, sizeof(name), "state_%u_pos", keys->number);
-	stream->pos_index = index_open(sl_internal_relid(name), AccessShareLock);
-	ScanKeyInit(&beyond, 1, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(keys->begin));
-	stream->by_position = sl_index_beginscan(stream->state, stream->pos_index,
-											 GetActiveSnapshot(), 1);
-	index_rescan(stream->by_position, &beyond, 1, NULL, 0);
+	stream->all_state = table_beginscan(stream->state, GetActiveSnapshot(), 0, NULL);
 }
 
 void
@@ -103,27 +96,37 @@ sl_leaf_keys_open(void *argument)
 	MemoryContextSwitchTo(old);
 }
 
+static SlBytes
+copy_key(SlBytes key)
+{
+	char	   *copy = palloc(key.size + 1);
+
+	memcpy(copy, key.data, key.size);
+	return (SlBytes) {copy, key.size};
+}
+
 static bool
 next_state_key(KeyStream *stream, SlBytes *key)
 {
 	bool		isnull;
 	bool		found;
 	struct varlena *bytes;
-	char	   *copy;
-	MemoryContext batch = MemoryContextSwitchTo(stream->context);
+	MemoryContext batch;
 
-	/* an index scan keeps what it allocates on the way: not in memory that the next batch clears */
-	found = stream->all_state != NULL
-		? table_scan_getnextslot(stream->all_state, ForwardScanDirection, stream->slot)
-		: index_getnext_slot(stream->by_position, ForwardScanDirection, stream->slot);
+	if (stream->arrivals != NULL)
+	{
+		if (!sl_arrivals_next(stream->arrivals, key))
+			return false;
+		*key = copy_key(*key);
+		return true;
+	}
+	batch = MemoryContextSwitchTo(stream->context);
+	found = table_scan_getnextslot(stream->all_state, ForwardScanDirection, stream->slot);
 	MemoryContextSwitchTo(batch);
 	if (!found)
 		return false;
 	bytes = PG_DETOAST_DATUM_PACKED(slot_getattr(stream->slot, stream->key_attnum, &isnull));
-	key->size = VARSIZE_ANY_EXHDR(bytes);
-	copy = palloc(key->size + 1);
-	memcpy(copy, VARDATA_ANY(bytes), key->size);
-	key->data = copy;
+	*key = copy_key((SlBytes) {VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes)});
 	return true;
 }
 
@@ -150,15 +153,14 @@ sl_leaf_keys_next(void *argument)
 	{
 		SlBytes    *key = &stream->keys[keys->count];
 
-		if (stream->slot != NULL)
+		if (!stream->state_ended)
 		{
 			if (next_state_key(stream, key))
 			{
 				keys->count++;
 				continue;
 			}
-			ExecDropSingleTupleTableSlot(stream->slot);
-			stream->slot = NULL;
+			stream->state_ended = true;
 		}
 		if (stream->all_base == NULL)
 			break;
@@ -185,11 +187,10 @@ sl_leaf_keys_close(void *argument)
 		ExecDropSingleTupleTableSlot(stream->slot);
 	if (stream->all_state != NULL)
 		table_endscan(stream->all_state);
-	if (stream->by_position != NULL)
-		index_endscan(stream->by_position);
-	if (stream->pos_index != NULL)
-		index_close(stream->pos_index, NoLock);
-	table_close(stream->state, NoLock);
+	if (stream->arrivals != NULL)
+		sl_arrivals_close(stream->arrivals);
+	if (stream->state != NULL)
+		table_close(stream->state, NoLock);
 	if (stream->all_base != NULL)
 	{
 		ExecClearTuple(stream->base->slot);

@@ -328,6 +328,7 @@ sl_leaf_state_write(void *argument)
 	ExecCloseIndices(writer->target);
 	FreeExecutorState(writer->estate);
 	table_close(relation, NoLock);
+	sl_arrivals_add(write->table, write->rows, write->count);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 }

@@ -167,7 +167,7 @@ load_changed(SlDigest *digest, int64 position, MemoryContext context)
 	SlBytes    *keys;
 
 	digest->changed_count = exec_in_snapshot(
-		psprintf("SELECT key FROM syncline.state_%u WHERE pos > $1"
+		psprintf("SELECT unnest(keys) FROM syncline.arrival_%u WHERE last > $1"
 				 " UNION SELECT key FROM syncline.log WHERE tbl = $2 LIMIT %d",
 				 digest->table, CHANGED_MAX + 1), lengthof(types), types, values);
 	if (digest->changed_count > CHANGED_MAX)

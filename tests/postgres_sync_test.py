@@ -93,6 +93,30 @@ def _(t):
         assert int(found) >= 9000, found
 
 
+@test("postgres sync: the list of arrivals is made anew before stale keys fill it")
+def _(t):
+    a = t.postgres("a")
+    a.run("CREATE TABLE task(id text PRIMARY KEY, status int)")
+    a.value("SELECT sync_enable('task')")
+    a.run("INSERT INTO task SELECT md5(i::text), 0 FROM generate_series(1, 5000) i")
+    vectors = []
+    for _ in range(6):
+        a.run("UPDATE task SET status = status + 1")
+        a.value("SELECT count(*) FROM sync_hello()")
+        vectors.append(a.value("SELECT sync_version_vector()"))
+    listed = "SELECT sum(cardinality(keys)) FROM syncline.arrival_1"
+    assert a.value(listed) == "30000"
+    a.run("UPDATE task SET status = 0")
+    a.value("SELECT count(*) FROM sync_hello()")
+    vectors.append(a.value("SELECT sync_version_vector()"))
+    assert 5000 <= int(a.value(listed)) < 10000
+    a.run("UPDATE task SET status = 1 WHERE id < '01'")
+    changed = a.value("SELECT count(*) FROM task WHERE status = 1")
+    count = "SELECT sum(row_count) FROM sync_changes_since('{}')"
+    assert a.value(count.format(vectors[2])) == "5000"
+    assert a.value(count.format(vectors[-1])) == changed
+
+
 @test("postgres sync: conflicts are decided alike on both sides, and closed by a later write")
 def _(t):
     a, b = pair(t)
