@@ -77,6 +77,8 @@ def file_name(name):
 
 def write_plots(samples, options, folder):
     """Returns {group: file name}."""
+    for old in folder.glob("*.svg"):
+        old.unlink()
     made = {}
     for name, _, rows in groups(samples, options):
         if len(rows) < 2 or len({f.unit for f, _ in rows}) > 1:
@@ -107,6 +109,10 @@ def write_markdown(samples, options, machine, folder):
              "the same ratio of processor time, which other work on the machine disturbs less.", "",
              "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in machine.items()]
+    if options.quick or machine["load_at_start"] > machine["cores"] / 2:
+        lines += ["", "**Do not quote these figures.** " + (
+            "The sizes are those of a trial run." if options.quick else
+            "Other work was going on when the run began.")]
     lines += ["", "## Budgets", "", "| what | measured | allowed | met |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in budgets(samples)]
     for name, against, rows in groups(samples, options):
