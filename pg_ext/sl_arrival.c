@@ -4,7 +4,7 @@
  * Every row of state that is new to somebody has a position. An index on it would have to take an
  * entry for each update of a row of state, and would keep all of them from being heap-only: 4.3 us
  * of processor time a row for folding 100,000 updates, against 3.6 with this list, or 2.0 if the
- * pages of state have room for all of them (a fillfactor of 50). The keys are listed in the order of
+ * pages of state have room for all of them (a fillfactor of 50). Keys are listed in the order of
  * their positions, some dozens to a row. A key whose row has moved on stays listed: whoever reads
  * looks at the row itself. Once there are more such keys than others, the list is made anew.
  */
