@@ -1,5 +1,5 @@
 // Goal: a chunk gives back exactly what was written, and nothing else is taken for a chunk
-// (chunk_writer.cpp, chunk_reader.cpp).
+// (chunk_writer.cpp, chunk_reader.cpp, chunk_reader_header.cpp).
 // Method: random chunks there and back; every truncation and bit flip; every byte changed under a
 // checksum made right again; golden files of each format version. Hostile chunks built by hand are
 // in chunk_hostile_test.cpp.
