@@ -173,7 +173,7 @@ class Copy:
     def __init__(self, folder):
         self.tree = Path(folder) / "tree"
         self.build = Path(folder) / "build"
-        for name in ("core", "cmake", "fuzz", "tests", "peers", "sqlite_ext"):
+        for name in ("bench", "core", "cmake", "fuzz", "tests", "peers", "sqlite_ext"):
             shutil.copytree(ROOT / name, self.tree / name)
         for name in ("CMakeLists.txt", "VERSION"):
             shutil.copy(ROOT / name, self.tree / name)
