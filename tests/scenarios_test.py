@@ -201,6 +201,25 @@ def _(_t, a, b):
     assert rows(a, "SELECT * FROM p") == [] and held(a) == held(b) == []
 
 
+@on_pairs("scenario 6: ON DELETE SET DEFAULT: the default is shown until the parent is back")
+def _(_t, a, b):
+    enforce(a, b)
+    started(a, b, inserts="INSERT INTO p VALUES('none', '-'), ('1', 'parent')", schema="""
+        CREATE TABLE p(id TEXT PRIMARY KEY, x TEXT);
+        CREATE TABLE c(id TEXT PRIMARY KEY,
+                       p TEXT DEFAULT 'none' REFERENCES p(id) ON DELETE SET DEFAULT, x TEXT);""")
+    run("DELETE FROM p WHERE id = '1'", a)
+    run("INSERT INTO c VALUES('k', '1', 'child')", b)
+    settle([a, b])
+    equal([a, b], ["p", "c"])
+    assert rows(a, "SELECT id, p FROM c") == [("k", "none")]
+    assert [h[:2] for h in held(a)] == [("foreign_key", "c")]
+    run("INSERT INTO p VALUES('1', 'back')", a)
+    settle([a, b])
+    equal([a, b], ["p", "c"])
+    assert rows(b, "SELECT id, p FROM c") == [("k", "1")] and held(a) == held(b) == []
+
+
 @on_pairs("scenario 6: a cycle of foreign keys, and rows that refer to themselves, in small chunks")
 def _(t, a, b):
     enforce(a, b)
