@@ -262,18 +262,6 @@ std::string& buffer() {
   return text;
 }
 
-template <typename Body>
-void bounded(SlStatus* status, Body body) noexcept {
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    const Status done = body();
-    if (!done.ok()) fill(done, status);
-  } catch (...) {
-    fill_exception(status);
-  }
-}
-
 // A name of a site stands for its id; an unknown table is named.
 Status check_filter(const std::vector<TableInfo>& tables, ConflictFilter* filter) {
   if (!filter->table.empty() && find_table(tables, filter->table) < 0) {

@@ -70,7 +70,6 @@ class Decider {
                      std::vector<std::string>* rivals);
   Status move_row(uint32_t table, std::string_view key, bool exists, StoreOutcome* outcome);
   Status restore_parents(const TableInfo& child, std::span<const Value> values);
-  void add_moved(uint32_t table, std::string_view key, const char* what);
 
   const SlDecide& call_;
   SiteState site_;

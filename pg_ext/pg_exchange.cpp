@@ -25,19 +25,6 @@ std::string& buffer() {
 
 bool apply_completed = false;  // by the last slb_apply
 
-// Runs `body`, and brings its status, or what it throws, into *status.
-template <typename Body>
-void bounded(SlStatus* status, Body body) noexcept {
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    const Status done = body();
-    if (!done.ok()) fill(done, status);
-  } catch (...) {
-    fill_exception(status);
-  }
-}
-
 // Passes the versions of one row on, as lines of sync_inspect and sync_changes.
 class Lines {
  public:

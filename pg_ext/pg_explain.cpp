@@ -9,18 +9,6 @@ namespace syncline::pg {
 
 namespace {
 
-template <typename Body>
-void bounded(SlStatus* status, Body body) noexcept {
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    const Status done = body();
-    if (!done.ok()) fill(done, status);
-  } catch (...) {
-    fill_exception(status);
-  }
-}
-
 // Empty texts are NULL.
 Status put(void* target, const std::vector<std::string>& row) {
   std::vector<SlBytes> texts;

@@ -16,42 +16,6 @@ namespace {
 
 constexpr int kObstaclesMax = 100;
 
-struct Moved {
-  uint32_t table = 0;
-  std::string key;  // encode_key
-  bool deleted = false;
-};
-
-std::string hex_of(std::string_view bytes) {
-  static const char* const kDigits = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes) {
-    out += kDigits[static_cast<unsigned char>(c) >> 4];
-    out += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return out;
-}
-
-std::vector<Moved> moved_of(const std::string& text) {
-  std::vector<Moved> out;
-  size_t begin = 0;
-  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const std::string line = text.substr(begin, end - begin);
-    const size_t first = line.find('\t'), second = line.rfind('\t');
-    if (first == std::string::npos || second <= first) continue;
-    Moved moved;
-    std::from_chars(line.data(), line.data() + first, moved.table);
-    for (size_t i = first + 1; i + 1 < second; i += 2) {
-      unsigned byte = 0;
-      std::from_chars(line.data() + i, line.data() + i + 2, byte, 16);
-      moved.key += static_cast<char>(byte);
-    }
-    moved.deleted = line.substr(second + 1) == "deleted";
-    out.push_back(std::move(moved));
-  }
-  return out;
-}
-
 // What a row shows, or did before it was deleted.
 std::vector<Value> last_image(const TableInfo& table, const CurrentRow& row,
                               const SiteTable& sites, Arena* arena) {
@@ -66,10 +30,6 @@ std::vector<Value> last_image(const TableInfo& table, const CurrentRow& row,
 }
 
 }  // namespace
-
-void Decider::add_moved(uint32_t table, std::string_view key, const char* what) {
-  moved_ += std::to_string(table) + "\t" + hex_of(key) + "\t" + what + "\n";
-}
 
 // Deletes a row, or brings a deleted one back as it was.
 Status Decider::move_row(uint32_t number, std::string_view key, bool exists,
@@ -105,7 +65,7 @@ Status Decider::restore_parents(const TableInfo& child, std::span<const Value> v
     StoreOutcome outcome;
     SYNCLINE_TRY(move_row(parent->number, encoded, true, &outcome));
     if (!outcome.stored) return refused_write(*parent, outcome, "bring the row back by hand");
-    add_moved(parent->number, encoded, "restored");
+    append_moved_row({parent->number, encoded, false}, &moved_);
   }
   return {};
 }
@@ -161,7 +121,7 @@ Status Decider::write_held(Choice choice, const Decision& plan) {
       if (!removed.stored) {
         return refused_write(*table_, removed, "a row in its place cannot be deleted");
       }
-      add_moved(table_->number, key, "deleted");
+      append_moved_row({table_->number, key, true}, &moved_);
     }
   }
   return Status(StatusCode::refused,
@@ -235,7 +195,7 @@ Status Decider::undo_held() {
   for (const std::string& key : rivals) {
     SYNCLINE_TRY(log(*table_, key, kMaskEvery, {}, writer()));
   }
-  for (const Moved& moved : moved_of(stored_.moved)) {
+  for (const MovedRow& moved : moved_rows(stored_.moved)) {
     StoreOutcome outcome;
     SYNCLINE_TRY(move_row(moved.table, moved.key, moved.deleted, &outcome));
     if (outcome.stored) continue;

@@ -21,18 +21,6 @@ std::string& buffer() {
   return text;
 }
 
-template <typename Body>
-void bounded(SlStatus* status, Body body) noexcept {
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    const Status done = body();
-    if (!done.ok()) fill(done, status);
-  } catch (...) {
-    fill_exception(status);
-  }
-}
-
 Status find_table_info(uint32_t number, const std::vector<TableInfo>& tables,
                        const TableInfo** out) {
   for (const TableInfo& table : tables) {

@@ -30,6 +30,18 @@ void fill_exception(SlStatus* out) noexcept;
 Status guard(void (*leaf)(void*), void* argument);
 // Copies a status into fixed space; allocates nothing.
 void fill(const Status& status, SlStatus* out) noexcept;
+// Runs `body`, and brings its status, or what it throws, into *status.
+template <typename Body>
+void bounded(SlStatus* status, Body body) noexcept {
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    const Status done = body();
+    if (!done.ok()) fill(done, status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}
 
 // A table of the registry, without rank and policies.
 TableInfo table_info(const SlTableDef& def);

@@ -128,18 +128,6 @@ class PgVerifyHost final : public VerifyHost {
   PgPort port_;
 };
 
-template <typename Body>
-void bounded(SlStatus* status, Body body) noexcept {
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    const Status done = body();
-    if (!done.ok()) fill(done, status);
-  } catch (...) {
-    fill_exception(status);
-  }
-}
-
 }  // namespace
 
 }  // namespace syncline::pg

@@ -16,46 +16,6 @@ namespace {
 
 constexpr int kObstaclesMax = 100;
 
-struct Place {
-  uint32_t table = 0;
-  std::string key;  // encode_key
-  bool deleted = false;
-};
-
-std::string hex_of(std::string_view bytes) {
-  static const char* const kDigits = "0123456789abcdef";
-  std::string out;
-  for (const char c : bytes) {
-    out += kDigits[static_cast<unsigned char>(c) >> 4];
-    out += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return out;
-}
-
-void add_place(uint32_t table, const std::string& key, const char* what, std::string* places) {
-  *places += std::to_string(table) + "\t" + hex_of(key) + "\t" + what + "\n";
-}
-
-std::vector<Place> places_of(const std::string& text) {
-  std::vector<Place> out;
-  size_t begin = 0;
-  for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const std::string line = text.substr(begin, end - begin);
-    const size_t first = line.find('\t'), second = line.rfind('\t');
-    if (first == std::string::npos || second <= first) continue;
-    Place place;
-    std::from_chars(line.data(), line.data() + first, place.table);
-    for (size_t i = first + 1; i + 1 < second; i += 2) {
-      unsigned byte = 0;
-      std::from_chars(line.data() + i, line.data() + i + 2, byte, 16);
-      place.key += static_cast<char>(byte);
-    }
-    place.deleted = line.substr(second + 1) == "deleted";
-    out.push_back(std::move(place));
-  }
-  return out;
-}
-
 // One row of some table, to be moved.
 class Mover {
  public:
@@ -123,7 +83,7 @@ class Mover {
       StoreOutcome outcome;
       SYNCLINE_TRY(move(parent.number, encode_key(key), true, &outcome));
       if (!outcome.stored) return refused_write(parent, outcome, "bring the row back by hand");
-      add_place(parent.number, encode_key(key), "restored", places);
+      append_moved_row({parent.number, encode_key(key), false}, places);
       *any = true;
     }
     return {};
@@ -183,7 +143,7 @@ Status write_held(DecisionWriter* writer, const Registry& registry, TableAccess*
       if (!removed.stored) {
         return refused_write(table, removed, "a row in its place cannot be deleted");
       }
-      add_place(table.number, key, "deleted", places);
+      append_moved_row({table.number, key, true}, places);
     }
   }
   return {StatusCode::refused, "the row cannot be stored: too many rows stand in its place"};
@@ -278,7 +238,7 @@ Status undo_held(Operation* operation, DecisionWriter* writer, DecisionScene* sc
   const TableInfo table = registry.tables[scene->position];
   TableAccess* access = nullptr;
   SYNCLINE_TRY(writer->pool().get(table.number, &access));
-  const std::vector<Place> places = places_of(scene->stored.places);
+  const std::vector<MovedRow> places = moved_rows(scene->stored.places);
   if (scene->stored.text.kind == "foreign_key" && scene->local.stored && places.empty()) {
     return {StatusCode::refused,
             "what the foreign key of conflict " + scene->stored.text.id +
@@ -295,7 +255,7 @@ Status undo_held(Operation* operation, DecisionWriter* writer, DecisionScene* sc
   SYNCLINE_TRY(record_held(operation, *scene, values));
   // Later versions than the held row's: they keep its place, here and elsewhere.
   for (const std::string& key : rivals) SYNCLINE_TRY(mover.touch(table.number, key));
-  for (const Place& place : places) {
+  for (const MovedRow& place : places) {
     StoreOutcome outcome;
     SYNCLINE_TRY(mover.move(place.table, place.key, place.deleted, &outcome));
     if (!outcome.stored) {

@@ -68,6 +68,17 @@ struct Fixture {
   Decision out;
 };
 
+TEST_CASE("decision: rows that moved come back from their text, damaged lines aside",
+          "[decision][unit]") {
+  std::string text;
+  append_moved_row({7, std::string("k\0\xff", 3), true}, &text);
+  append_moved_row({12, "p", false}, &text);
+  const std::vector<MovedRow> rows = moved_rows(text + "no line\n9\tzz\tdeleted\n5\tcut");
+  REQUIRE(rows.size() == 2);
+  CHECK((rows[0].table == 7 && rows[0].key == std::string("k\0\xff", 3) && rows[0].deleted));
+  CHECK((rows[1].table == 12 && rows[1].key == "p" && !rows[1].deleted));
+}
+
 }  // namespace
 
 TEST_CASE("decision: a column takes the value of the side chosen", "[decision][unit]") {

@@ -5,31 +5,6 @@
 #include "apply_run.h"
 
 namespace syncline {
-namespace {
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
-std::string unescaped(std::string_view part) {
-  std::string out;
-  for (size_t i = 0; i < part.size(); ++i) {
-    const std::string_view three = part.substr(i, 3);
-    if (three == "%2f" || three == "%25") {
-      out += three == "%2f" ? '/' : '%';
-      i += 2;
-    } else {
-      out += part[i];
-    }
-  }
-  return out;
-}
-
-}  // namespace
-
 // Before the rows of the same chunk, so that they are merged under the policies their sender has.
 Status ApplyRun::take_settings(std::span<const Setting> settings) {
   for (const Setting& setting : settings) {
@@ -37,8 +12,8 @@ Status ApplyRun::take_settings(std::span<const Setting> settings) {
     if (!site_.settings.merge(setting)) continue;
     update_.settings_new.push_back(setting);
     update_.hlc_max = std::max(update_.hlc_max, setting.hlc);
-    const std::string_view table = policy_table(setting.key);
-    if (!table.empty()) tables_with_new_policies_.insert(unescaped(table));
+    std::string table, column;
+    if (split_policy_key(setting.key, &table, &column)) tables_with_new_policies_.insert(table);
   }
   if (update_.settings_new.empty()) return {};
   tables_before_ = tables_;
@@ -50,7 +25,7 @@ Status ApplyRun::recompute_rows() {
   if (tables_with_new_policies_.empty()) return {};
   const ApplyReport counted = report_;
   for (size_t i = 0; i < tables_.size(); ++i) {
-    if (!tables_with_new_policies_.count(lower(tables_[i].name))) continue;
+    if (!tables_with_new_policies_.count(lower_name(tables_[i].name))) continue;
     table_before_ = &tables_before_[i];
     SYNCLINE_TRY(recompute_table(tables_[i]));
   }

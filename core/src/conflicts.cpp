@@ -16,14 +16,6 @@ void append_dot(std::string* out, const Version& v, const SiteTable& sites) {
   append_fixed64(out, v.seq);
 }
 
-// Table names differ in case between engines; their conflicts do not.
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
-
 // A key as text, whatever the class of its values: one engine's 4326 is the other's '4326'.
 std::string key_text(RowKey key) {
   std::string out;
@@ -40,9 +32,9 @@ std::string conflict_id(const TableInfo& table, RowKey key, int64_t column, cons
   append_dot(&dots[1], b, sites);
   std::sort(std::begin(dots), std::end(dots));
   std::string text;
-  append_bytes(&text, lower(table.name));
+  append_bytes(&text, lower_name(table.name));
   append_bytes(&text, key_text(key));
-  append_bytes(&text, column < 0 ? std::string() : lower(table.columns[column].name));
+  append_bytes(&text, column < 0 ? std::string() : lower_name(table.columns[column].name));
   return bytes_to_hex(hash128(text + dots[0] + dots[1]));
 }
 
@@ -392,7 +384,7 @@ void find_conflicts(const TableInfo& table, RowKey key, const RowState& row, con
 
 std::string held_conflict_id(const TableInfo& table, RowKey key) {
   std::string text = "held";
-  append_bytes(&text, lower(table.name));
+  append_bytes(&text, lower_name(table.name));
   append_bytes(&text, key_text(key));
   return bytes_to_hex(hash128(text));
 }

@@ -2,11 +2,12 @@
 #include "syncline/decision.h"
 
 #include <algorithm>
-
+#include <charconv>
 
 #include "decision_value.h"
 #include "syncline/fold.h"
 #include "syncline/json.h"
+#include "token.h"
 
 namespace syncline {
 namespace {
@@ -381,6 +382,26 @@ Status closed_conflict(const ConflictText& conflict) {
   return refused("conflict " + conflict.id + " is closed: it was settled by " + how,
                  conflict.how == "decision" ? "sync_undo takes the decision back"
                                             : "write the value you want");
+}
+
+void append_moved_row(const MovedRow& row, std::string* text) {
+  *text += std::to_string(row.table) + "\t" + bytes_to_hex(row.key) + "\t" +
+           (row.deleted ? "deleted" : "restored") + "\n";
+}
+
+std::vector<MovedRow> moved_rows(std::string_view text) {
+  std::vector<MovedRow> out;
+  for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
+    const std::string_view line = text.substr(0, end);
+    const size_t first = line.find('\t'), second = line.rfind('\t');
+    if (first == std::string_view::npos || second <= first) continue;
+    MovedRow row;
+    std::from_chars(line.data(), line.data() + first, row.table);
+    if (!hex_to_bytes(line.substr(first + 1, second - first - 1), &row.key).ok()) continue;
+    row.deleted = line.substr(second + 1) == "deleted";
+    out.push_back(std::move(row));
+  }
+  return out;
 }
 
 }  // namespace syncline

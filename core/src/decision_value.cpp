@@ -29,14 +29,6 @@ bool bytes_from(std::string_view text, std::string* out) {
   return true;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 bool is_number(const Value& value) {
   return value.is(ValueKind::integer) || value.is(ValueKind::real);
 }
@@ -184,7 +176,7 @@ Status filter_from_json(std::string_view text, ConflictFilter* out) {
 
 bool ConflictFilter::matches(const ConflictText& c, int64_t age_s) const {
   const auto is = [](const std::string& wanted, const std::string& have) {
-    return wanted.empty() || lower(wanted) == lower(have);
+    return wanted.empty() || lower_name(wanted) == lower_name(have);
   };
   return is(table, c.table_name) && is(column, c.column_name) && is(kind, c.kind) &&
          is(severity, c.severity) && (is(site, c.local_site) || is(site, c.remote_site)) &&

@@ -11,26 +11,6 @@ namespace {
 
 using Json = SortedJson;
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-// The parts of a setting's key are escaped: see policy_setting.cpp.
-std::string unescaped(std::string_view part) {
-  std::string out;
-  for (size_t i = 0; i < part.size(); ++i) {
-    const std::string_view three = part.substr(i, 3);
-    const bool code = three == "%2f" || three == "%25";
-    out += !code ? part[i] : three == "%2f" ? '/' : '%';
-    if (code) i += 2;
-  }
-  return out;
-}
-
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -51,23 +31,18 @@ std::vector<PolicyLine> policy_lines(const Settings& settings,
                                      const std::vector<TableInfo>& tables) {
   std::vector<PolicyLine> lines;
   for (const Setting* setting : settings.all()) {
-    const std::string_view table = policy_table(setting->key);
-    if (table.empty() || setting->value.empty()) continue;
     PolicyLine line;
-    line.table_name = unescaped(table);
-    const size_t column_at = setting->key.find('/', setting->key.find('/') + 1);
-    if (column_at != std::string::npos) {
-      line.column_name = unescaped(std::string_view(setting->key).substr(column_at + 1));
-    }
+    if (!split_policy_key(setting->key, &line.table_name, &line.column_name)) continue;
+    if (setting->value.empty()) continue;  // taken back
     line.source = line.column_name.empty() ? "table" : "column";
     split(setting->value, &line.policy, &line.options);
     line.set_at = setting->hlc;
     line.set_by_site = to_hex(setting->site);
     for (const TableInfo& known : tables) {
-      if (lower(known.name) != line.table_name) continue;
+      if (lower_name(known.name) != line.table_name) continue;
       line.table_name = known.name;
       for (const ColumnInfo& column : known.columns) {
-        if (lower(column.name) == line.column_name) line.column_name = column.name;
+        if (lower_name(column.name) == line.column_name) line.column_name = column.name;
       }
       break;
     }

@@ -39,23 +39,26 @@ constexpr std::array<const char*, 8> kSeverityKinds{
     "default", "update_update", "insert_insert", "update_delete",
     "unique",  "foreign_key",   "constraint",    "schema"};
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 std::string key_part(std::string_view name) {
   std::string out;
-  for (const char c : lower(name)) {
+  for (const char c : lower_name(name)) {
     if (c == '/')
       out += "%2f";
     else if (c == '%')
       out += "%25";
     else
       out += c;
+  }
+  return out;
+}
+
+std::string unescaped(std::string_view part) {
+  std::string out;
+  for (size_t i = 0; i < part.size(); ++i) {
+    const std::string_view three = part.substr(i, 3);
+    const bool code = three == "%2f" || three == "%25";
+    out += !code ? part[i] : three == "%2f" ? '/' : '%';
+    if (code) i += 2;
   }
   return out;
 }
@@ -91,7 +94,7 @@ std::string policy_hint(std::string_view name) {
     names.push_back(known.name);
     all += std::string(known.name) + ", ";
   }
-  const std::string near = nearest_name(lower(name), names);
+  const std::string near = nearest_name(lower_name(name), names);
   if (!near.empty()) return "did you mean \"" + near + "\"?";
   return "known policies: " + all + "sql:<expression>";
 }
@@ -368,11 +371,14 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
   }
 }
 
-std::string_view policy_table(std::string_view setting_key) {
+bool split_policy_key(std::string_view setting_key, std::string* table, std::string* column) {
   constexpr std::string_view kPrefix = "policy/";
-  if (setting_key.substr(0, kPrefix.size()) != kPrefix) return {};
+  if (setting_key.substr(0, kPrefix.size()) != kPrefix) return false;
   setting_key.remove_prefix(kPrefix.size());
-  return setting_key.substr(0, setting_key.find('/'));
+  const size_t slash = std::min(setting_key.find('/'), setting_key.size());
+  *table = unescaped(setting_key.substr(0, slash));
+  *column = unescaped(setting_key.substr(std::min(slash + 1, setting_key.size())));
+  return !table->empty();
 }
 
 }  // namespace syncline

@@ -80,6 +80,12 @@ int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view nam
   return find_named(columns, name);
 }
 
+std::string lower_name(std::string_view name) {
+  std::string out(name);
+  std::transform(out.begin(), out.end(), out.begin(), fold_case);
+  return out;
+}
+
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names) {
   // A third of the letters wrong is a slip of the fingers; more is another word.
   size_t best = std::max<size_t>(name.size() / 3, 1) + 1;

@@ -49,6 +49,16 @@ struct Decision {
 Status plan_decision(const DecisionInput& input, Choice choice, const Value& given, Arena* arena,
                      Decision* out);
 
+// Rows that had to move so that a held row could be stored, as they stand with its conflict: a line
+// each, table number, key in hex, "deleted" (a rival) or "restored" (a parent).
+struct MovedRow {
+  uint32_t table = 0;
+  std::string key;  // encode_key
+  bool deleted = false;
+};
+void append_moved_row(const MovedRow& row, std::string* text);
+std::vector<MovedRow> moved_rows(std::string_view text);
+
 // What writes back what was shown before the conflict was settled. Of a held row (`held`): what the
 // host is to hold again, where now something else is stored, or it itself. Errors: refused if
 // somebody has written there since.

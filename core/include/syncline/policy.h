@@ -64,8 +64,9 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
 // release does not know counts as last_writer.
 void apply_policies(const Settings& settings, std::vector<TableInfo>* tables);
 
-// The table a setting's key speaks of, lower case, or empty.
-std::string_view policy_table(std::string_view setting_key);
+// The table and column, lower case, that a setting's key speaks of; *column is empty for the whole
+// table. False: the setting is no policy.
+bool split_policy_key(std::string_view setting_key, std::string* table, std::string* column);
 
 // What a column of `versions` (live, two or more, in version order) shows. Never fails.
 void resolve_cell(const Policy& policy, const MergeInput& input, Arena* arena, MergeResult* out);

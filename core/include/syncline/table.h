@@ -80,6 +80,9 @@ struct TableInfo {
 int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name);
 int64_t find_column(const std::vector<ColumnInfo>& columns, std::string_view name);
 
+// ASCII letters in lower case: table and column names that differ in nothing else are one name.
+std::string lower_name(std::string_view name);
+
 // The name in `names` nearest to `name` by edit distance, for "did you mean"; empty if none is
 // near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
