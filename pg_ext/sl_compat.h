@@ -130,6 +130,18 @@ sl_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *esta
 #endif
 }
 
+/* Adds the index entry of a new version of a row whose key stays as it was. */
+static inline void
+sl_index_insert_again(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+					  struct IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 140000	/* index_unchanged */
+	(void) index_insert(index, values, isnull, tid, heap, UNIQUE_CHECK_NO, false, info);
+#else
+	(void) index_insert(index, values, isnull, tid, heap, UNIQUE_CHECK_NO, info);
+#endif
+}
+
 /* Replaces a row that nobody else can be changing. *indexes: it needs new index entries. */
 static inline void
 sl_table_tuple_update(Relation relation, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot,

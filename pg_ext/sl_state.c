@@ -231,11 +231,33 @@ typedef struct Writer
 	EState	   *estate;
 	TupleDesc	desc;			/* a copy: slots of a relation's own cost bookkeeping each */
 	TupleTableSlot *slots[ROWS_PER_INSERT];
+	bool		moved[ROWS_PER_INSERT];	/* the row was on another page before */
 	BulkInsertState bulk;
 	MemoryContext context;		/* of all of this */
 	MemoryContext rows;			/* of the slots' values */
 	int			count;
+	BlockNumber block;			/* the page of the row last replaced */
+	Size		room;			/* and what is free there */
 } Writer;
+
+/*
+ * The index entry of a row. That of a row that has moved skips the search for another row with its
+ * key: there is one, which we have just deleted, and the index would try to clean it up.
+ */
+static void
+insert_index_entry(Writer *writer, TupleTableSlot *slot, bool moved)
+{
+	ResultRelInfo *target = writer->target;
+
+	if (moved && target->ri_NumIndices == 1)
+		sl_index_insert_again(target->ri_IndexRelationDescs[0], &slot->tts_values[STATE_KEY - 1],
+							  &slot->tts_isnull[STATE_KEY - 1], &slot->tts_tid,
+							  target->ri_RelationDesc, target->ri_IndexRelationInfo[0]);
+	else
+		/* "update" is a hint that wants a range table */
+		(void) sl_insert_index_tuples(target, slot, writer->estate, false);
+	ResetPerTupleExprContext(writer->estate);
+}
 
 static void
 flush_inserts(Writer *writer)
@@ -248,9 +270,7 @@ flush_inserts(Writer *writer)
 					   writer->bulk);
 	for (int i = 0; i < writer->count; i++)
 	{
-		/* "update" is a hint that wants a range table */
-		(void) sl_insert_index_tuples(writer->target, writer->slots[i], writer->estate, false);
-		ResetPerTupleExprContext(writer->estate);
+		insert_index_entry(writer, writer->slots[i], writer->moved[i]);
 		ExecClearTuple(writer->slots[i]);
 	}
 	writer->count = 0;
@@ -268,25 +288,60 @@ insert_row(Writer *writer, const SlStateRow *row)
 										 table_slot_callbacks(writer->target->ri_RelationDesc));
 	MemoryContextSwitchTo(writer->rows);
 	fill_slot(*slot, row);
+	writer->moved[writer->count] = row->place != 0;
 	if (++writer->count == ROWS_PER_INSERT)
 		flush_inserts(writer);
 }
 
-static void
-update_row(Writer *writer, const SlStateRow *row, TupleTableSlot *slot)
+/* Takes the room for a new version of a row on its own page, if there is any. */
+static bool
+take_room(Writer *writer, ItemPointer tid, Size size)
 {
+	BlockNumber block = ItemPointerGetBlockNumber(tid);
+
+	if (block != writer->block)
+	{
+		Buffer		buffer = ReadBuffer(writer->target->ri_RelationDesc, block);
+
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		writer->room = PageGetHeapFreeSpace(BufferGetPage(buffer));
+		UnlockReleaseBuffer(buffer);
+		writer->block = block;
+	}
+	size = MAXALIGN(size);
+	if (size > writer->room)
+		return false;
+	writer->room -= Min(writer->room, size + sizeof(ItemIdData));
+	return true;
+}
+
+/*
+ * Replaces a row: on its page if there is room, which needs no index entry; else it is deleted and
+ * goes with the inserts. heap_update would look for a page row by row, and the index for another
+ * row with the key: with that, folding 100,000 updates of which two thirds have no room took 1.25
+ * times as long.
+ */
+static void
+replace_row(Writer *writer, const SlStateRow *row, TupleTableSlot *slot)
+{
+	Relation	relation = writer->target->ri_RelationDesc;
 	ItemPointerData tid;
 	bool		update_indexes;
+	bool		should_free;
 
+	tid_of(row->place, &tid);
 	MemoryContextSwitchTo(writer->rows);
 	fill_slot(slot, row);
-	tid_of(row->place, &tid);
-	sl_table_tuple_update(writer->target->ri_RelationDesc, &tid, slot, GetActiveSnapshot(),
-						  &update_indexes);
+	if (!take_room(writer, &tid, ExecFetchSlotHeapTuple(slot, true, &should_free)->t_len))
+	{
+		ExecClearTuple(slot);
+		simple_heap_delete(relation, &tid);
+		insert_row(writer, row);
+		return;
+	}
+	sl_table_tuple_update(relation, &tid, slot, GetActiveSnapshot(), &update_indexes);
 	if (update_indexes)
-		/* "update" is a hint that wants a range table */
-		(void) sl_insert_index_tuples(writer->target, slot, writer->estate, false);
-	ResetPerTupleExprContext(writer->estate);
+		insert_index_entry(writer, slot, true);
 	ExecClearTuple(slot);
 }
 
@@ -310,6 +365,7 @@ sl_leaf_state_write(void *argument)
 	InitResultRelInfo(writer->target, relation, 1, NULL, 0);
 	ExecOpenIndices(writer->target, false);
 	writer->bulk = GetBulkInsertState();
+	writer->block = InvalidBlockNumber;
 	writer->rows = AllocSetContextCreate(context, "syncline state rows", ALLOCSET_DEFAULT_SIZES);
 	slot = table_slot_create(relation, NULL);
 	for (uint32 i = 0; i < write->count; i++)
@@ -317,7 +373,7 @@ sl_leaf_state_write(void *argument)
 		if (write->rows[i].place == 0)
 			insert_row(writer, &write->rows[i]);
 		else
-			update_row(writer, &write->rows[i], slot);
+			replace_row(writer, &write->rows[i], slot);
 	}
 	MemoryContextSwitchTo(context);
 	flush_inserts(writer);

@@ -93,6 +93,31 @@ def _(t):
         assert int(found) >= 9000, found
 
 
+@test("postgres sync: rows of state that find no room on their page keep one row and one entry")
+def _(t):
+    a, b = pair(t)
+    b.run("INSERT INTO task SELECT i, 'some words to begin with' FROM generate_series(1, 3000) i")
+    sync(a, b)
+    one_each = ("SELECT count(*), count(DISTINCT s.key), count(*) FILTER (WHERE found) FROM"
+                " (SELECT key, EXISTS (SELECT FROM syncline.state_1 o WHERE o.key = s.key) AS found"
+                " FROM syncline.state_1 s) s")
+    # the index finds all of them, without a scan of the table to help it
+    asked = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off;" \
+            " SET enable_mergejoin = off; " + one_each
+    for round_ in range(3):
+        # images of deleted rows, and what fills whole pages, go elsewhere; then all come back
+        a.run(f"UPDATE task SET title = 'round {round_}'")
+        sync(a, b)
+        b.run("DELETE FROM task WHERE id::int % 3 = 0")
+        sync(a, b)
+        a.run(f"INSERT INTO task SELECT i, 'anew {round_}' FROM generate_series(3, 3000, 3) i")
+        sync(a, b)
+        same_rows(a, b, ["task"])
+        for db in (a, b):
+            assert db.rows(asked) == [("3000", "3000", "3000")], db.rows(asked)
+    assert moved(sync(a, b)) == 0
+
+
 @test("postgres sync: the list of arrivals is made anew before stale keys fill it")
 def _(t):
     a = t.postgres("a")
