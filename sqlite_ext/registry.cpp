@@ -5,9 +5,8 @@
 #include <charconv>
 #include <cstring>
 
-#include <unistd.h>
-
 #include "sqlite_ext/capture.h"
+#include "sqlite_ext/randomness.h"
 #include "syncline/origin.h"
 
 namespace syncline {
@@ -528,15 +527,6 @@ Status clock_ms(sqlite3* db, uint64_t* out) {
   *out = static_cast<uint64_t>(ms);
   return {};
 }
-
-namespace {
-
-// The kernel's randomness: SQLite's generator gives two forked processes the same numbers.
-void fill_random(void* out, size_t size) {
-  if (getentropy(out, size) != 0) sqlite3_randomness(static_cast<int>(size), out);
-}
-
-}  // namespace
 
 uint64_t random_bits() {
   uint64_t bits = 0;
