@@ -3,15 +3,17 @@
 
     bench/bench.py [--full] [--rows N] [--repetitions N] [--only PART]...
 
-PART: sqlite, postgres, replication, pairs, hub, scaling; default: all. --full repeats more and has
-10,000,000 rows at the end of the scaling. Both extensions must be built (`make bench` does) and the
-PostgreSQL extension installed; without a PostgreSQL server only SQLite is measured.
+PART: sqlite, postgres, replication, pairs, beside, hub, scaling; default: all. --full repeats
+more, has 1,000,000 rows in the sync beside an application and 10,000,000 at the end of the scaling.
+Both extensions must be built (`make bench` does) and the PostgreSQL extension installed; without a
+PostgreSQL server only SQLite is measured.
 """
 import argparse
 import signal
 import sys
 import time
 
+import beside
 import engines
 import hub
 import measure
@@ -22,7 +24,7 @@ import report
 import scaling
 import sqlite
 
-PARTS = ("sqlite", "postgres", "replication", "pairs", "hub", "scaling")
+PARTS = ("sqlite", "postgres", "replication", "pairs", "beside", "hub", "scaling")
 
 
 def parse_arguments():
@@ -38,6 +40,7 @@ def parse_arguments():
     options.pgbench_repetitions = options.repetitions
     options.pgbench_seconds = 1 if options.quick else 10 if options.full else 3
     options.sizes = [10_000, 100_000, 1_000_000] + ([10_000_000] if options.full else [])
+    options.beside_rows = 1_000_000 if options.full else options.rows
     options.idle = [(1, 1), (50, 1), (200, 1), (1, 100)]
     if options.quick:
         options.sizes = [1_000, 10_000]
@@ -61,6 +64,8 @@ def measure_server(samples, folder, options):
             replication.measure(samples, cluster, options)
         if "pairs" in options.only:
             engines.measure(samples, cluster, folder, options)
+        if "beside" in options.only:
+            beside.measure_server(samples, cluster, folder, options)
         if "hub" in options.only:
             hub.measure(samples, cluster, folder, options)
         if "scaling" in options.only:
@@ -79,6 +84,8 @@ def main():
     with measure.scratch() as folder:
         if "sqlite" in options.only:
             sqlite.measure(samples, folder, options)
+        if "beside" in options.only:
+            beside.measure_devices(samples, folder, options)
         if "scaling" in options.only:
             scaling.measure_sqlite(samples, folder, options)
         if postgres_client.available():

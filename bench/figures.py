@@ -150,6 +150,19 @@ group("Many small syncs: one row changed, sync_now, over and over",
                              ("postgres", "PostgreSQL to PostgreSQL"))
         for key, title, unit in (("median", "median", "ms"), ("growth", "growth", "x"))))
 
+group("Beside a sync: what an application waits",
+      "its single-row writes and reads, while sync_now fills the table they go to",
+      *((f"beside.{engine}.{key}", f"{text}: {title}", "ms")
+        for engine, text in (("sqlite", "SQLite"), ("postgres", "PostgreSQL"))
+        for key, title in (("write.alone", "a write without a sync, 95th percentile"),
+                           ("write.beside", "a write beside the sync, 95th percentile"),
+                           ("write.longest", "the longest wait of a write"),
+                           ("read.alone", "a read without a sync, 95th percentile"),
+                           ("read.beside", "a read beside the sync, 95th percentile"),
+                           ("read.longest", "the longest wait of a read"))),
+      ("beside.sqlite.hold", "SQLite: the longest time the write lock was not to be had", "ms"),
+      ("beside.sqlite.fold", "SQLite: the same in the file that the rows come from", "ms"))
+
 group("One PostgreSQL hub: sessions a second, all clients together",
       "SQLite clients that push as fast as they can, on the hub's own machine",
       *((f"hub.sessions.{clients}.{rows}",
