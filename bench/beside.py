@@ -181,8 +181,9 @@ class Clients:
             self.running[name] = subprocess.Popen(
                 [f"{server_bindir()}/pgbench", "-n", "-M", "prepared", "-f", str(script),
                  "-T", "3600", "-R", str(1 / EVERY_SECONDS), "-l", "--log-prefix",
-                 str(folder / f"{name}.waits"), database.name], env=database.env | {"PGAPPNAME": "beside"},
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                 str(folder / f"{name}.waits"), database.name],
+                env=database.env | {"PGAPPNAME": "beside"}, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL)
 
     def end(self):
         # a pgbench that loses its connection writes what it has logged, one that is killed does not
