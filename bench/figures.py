@@ -141,6 +141,10 @@ group("sync_now with nothing to do", "milliseconds",
          f"peer{'s' if peers > 1 else ''} known", "ms")
         for engine, text in (("sqlite", "SQLite to SQLite"), ("mixed", "SQLite to PostgreSQL"),
                              ("postgres", "PostgreSQL to PostgreSQL"))
+        for tables, peers in IDLE),
+      *((f"sqlite.kept.tables_{tables}.peers_{peers}",
+         f"SQLite to a SQLite peer that is kept open: {tables} "
+         f"table{'s' if tables > 1 else ''}, {peers} peer{'s' if peers > 1 else ''} known", "ms")
         for tables, peers in IDLE))
 
 group("Many small syncs: one row changed, sync_now, over and over",
@@ -195,8 +199,8 @@ BUDGETS = [
     Budget("sync_enable; ADD COLUMN: SQLite", [("sqlite.enable", 50), ("sqlite.add_column", 50)]),
     Budget("sync_enable; ADD COLUMN: PostgreSQL", [("postgres.enable", 50),
            ("postgres.add_column", 50)]),
-    Budget("nothing to do: SQLite file to file, 200 tables",
-           [("sqlite.idle.tables_200.peers_1", 5)]),
+    Budget("nothing to do: SQLite file to file kept open, 200 tables",
+           [("sqlite.kept.tables_200.peers_1", 5)]),
     Budget("PostgreSQL: INSERT, UPDATE, COPY, DELETE",
            [("postgres.write.insert", 1.4), ("postgres.write.update", 1.35),
             ("postgres.write.copy", 1.35), ("postgres.write.delete", 2.5)]),

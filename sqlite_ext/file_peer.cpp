@@ -11,6 +11,7 @@ namespace syncline {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
+constexpr size_t kKeptMax = 4;
 
 bool is_uri(const std::string& text) {
   return text.compare(0, 5, "file:") == 0;
@@ -22,13 +23,21 @@ int hex_digit(char c) {
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-// Found by name, before anything is opened: closing a second descriptor of our own file would drop
-// this process's locks on it.
-bool same_file(sqlite3* local, const std::string& path) {
-  const char* name = sqlite3_db_filename(local, "main");
+// Is `path` the file of this connection? Found by name, before anything is opened: closing a second
+// descriptor of our own file would drop this process's locks on it.
+bool same_file(sqlite3* db, const std::string& path) {
+  const char* name = sqlite3_db_filename(db, "main");
   if (name == nullptr || name[0] == '\0') return false;
   std::error_code error;
   return std::filesystem::equivalent(name, path, error) && !error;
+}
+
+// Was the file of this connection renamed, deleted or replaced? What is open cannot give its inode
+// to another file, so SQLite's comparison of inodes is exact.
+bool has_moved(sqlite3* db) {
+  int moved = 0;
+  const int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  return rc != SQLITE_OK || moved != 0;
 }
 
 }  // namespace
@@ -54,11 +63,54 @@ std::string path_of_uri(const std::string& text) {
   return out;
 }
 
+KeptPeers::~KeptPeers() {
+  for (const Kept& peer : peers_)
+    sqlite3_close_v2(peer.db);
+}
+
+sqlite3* KeptPeers::take(const std::string& url, const std::string& path) {
+  for (size_t i = 0; i < peers_.size(); ++i) {
+    if (peers_[i].url != url) continue;
+    sqlite3* db = peers_[i].db;
+    peers_.erase(peers_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (same_file(db, path) && !has_moved(db)) return db;
+    sqlite3_close_v2(db);
+    return nullptr;
+  }
+  return nullptr;
+}
+
+void KeptPeers::keep(const std::string& url, sqlite3* db) {
+  peers_.push_back({url, db});
+  if (peers_.size() <= kKeptMax) return;
+  sqlite3_close_v2(peers_.front().db);
+  peers_.erase(peers_.begin());
+}
+
 FilePeer::~FilePeer() {
+  endpoint_.reset();  // which restores settings of the connection
   sqlite3_close_v2(db_);
 }
 
-Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms_max) {
+void FilePeer::keep() {
+  if (db_ == nullptr || kept_ == nullptr) return;
+  if (sqlite3_uri_boolean(sqlite3_db_filename(db_, "main"), "keep", 0) == 0) return;
+  endpoint_.reset();
+  kept_->keep(url_, db_);
+  db_ = nullptr;
+}
+
+Status FilePeer::connect(const std::string& path) {
+  if (db_ != nullptr) return {};
+  const int flags = SQLITE_OPEN_READWRITE | (is_uri(path) ? SQLITE_OPEN_URI : 0);
+  const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
+  if (rc != SQLITE_OK) return status_of(db_, rc, "opening peer \"" + path + "\"");
+  sqlite3_busy_timeout(db_, kBusyTimeoutMs);
+  return {};
+}
+
+Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms_max,
+                      KeptPeers* kept) {
   const std::string file = path_of_uri(path);
   std::error_code error;
   if (file.empty() || file == ":memory:" || !std::filesystem::exists(file, error)) {
@@ -69,11 +121,11 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
     return {StatusCode::refused, "\"" + path + "\" is this database itself",
             "name another database"};
   }
-  const int flags = SQLITE_OPEN_READWRITE | (is_uri(path) ? SQLITE_OPEN_URI : 0);
-  const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
+  kept_ = kept;
+  url_ = path;
+  db_ = kept->take(path, file);
+  SYNCLINE_TRY(connect(path));
   const std::string label = "peer \"" + path + "\"";
-  if (rc != SQLITE_OK) return status_of(db_, rc, "opening " + label);
-  sqlite3_busy_timeout(db_, kBusyTimeoutMs);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_FKEY, enforces_foreign_keys(local) ? 1 : 0,
                     nullptr);
   Registry ours, theirs;

@@ -1,10 +1,12 @@
 // See functions.h.
 #include "sqlite_ext/functions.h"
 
+#include <iterator>
 #include <new>
 
 #include "peers/postgres_url.h"
 #include "sqlite_ext/enable.h"
+#include "sqlite_ext/file_peer.h"
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
@@ -250,11 +252,28 @@ constexpr Function kFunctions[] = {
     {"sync_invariant", 2, 3, call_sync_invariant},
 };
 
+// What the functions of one connection share. It goes with the last of them: when the connection is
+// closed, or an application has put its own functions in their place.
+struct Shared {
+  struct Entry {
+    const Function* function;
+    Shared* shared;
+  };
+  KeptPeers kept_peers;
+  Entry entries[std::size(kFunctions)];
+  int references = 0;
+};
+
+void release(void* entry) {
+  Shared* shared = static_cast<Shared::Entry*>(entry)->shared;
+  if (--shared->references == 0) delete shared;
+}
+
 void run(sqlite3_context* context, int count, sqlite3_value** values) {
   try {
-    const auto* function = static_cast<const Function*>(sqlite3_user_data(context));
-    Call call(context, count, values);
-    const Status status = function->call(&call);
+    const auto* entry = static_cast<const Shared::Entry*>(sqlite3_user_data(context));
+    Call call(context, count, values, &entry->shared->kept_peers);
+    const Status status = entry->function->call(&call);
     if (!status.ok()) give_error(context, status);
   } catch (const std::bad_alloc&) {
     sqlite3_result_error_nomem(context);
@@ -268,15 +287,22 @@ void run(sqlite3_context* context, int count, sqlite3_value** values) {
 }  // namespace
 
 int register_functions(sqlite3* db) {
-  for (const Function& function : kFunctions) {
+  auto* shared = new (std::nothrow) Shared();
+  if (shared == nullptr) return SQLITE_NOMEM;
+  int rc = SQLITE_OK;
+  shared->references = 1;  // ours, until all are registered
+  for (size_t i = 0; i < std::size(kFunctions); ++i) {
+    const Function& function = kFunctions[i];
+    shared->entries[i] = {&function, shared};
     for (int count = function.arguments_min; count <= function.arguments_max; ++count) {
-      const int rc = sqlite3_create_function_v2(
-          db, function.name, count, SQLITE_UTF8 | SQLITE_DIRECTONLY,
-          const_cast<Function*>(&function), run, nullptr, nullptr, nullptr);
-      if (rc != SQLITE_OK) return rc;
+      if (rc != SQLITE_OK) break;
+      ++shared->references;  // given back by `release`, also if this fails
+      rc = sqlite3_create_function_v2(db, function.name, count, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                                      &shared->entries[i], run, nullptr, nullptr, release);
     }
   }
-  return SQLITE_OK;
+  release(&shared->entries[0]);
+  return rc;
 }
 
 }  // namespace syncline

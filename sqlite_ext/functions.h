@@ -9,6 +9,8 @@
 
 namespace syncline {
 
+class KeptPeers;
+
 // Registers all functions. Those with side effects are SQLITE_DIRECTONLY: no trigger, view or
 // default of a stranger's schema can call them. Returns SQLite's code.
 int register_functions(sqlite3* db);
@@ -16,10 +18,12 @@ int register_functions(sqlite3* db);
 // One call of a function: its arguments and where its result goes.
 class Call {
  public:
-  Call(sqlite3_context* context, int count, sqlite3_value** values)
-      : context_(context), count_(count), values_(values) {}
+  Call(sqlite3_context* context, int count, sqlite3_value** values, KeptPeers* kept_peers)
+      : context_(context), count_(count), values_(values), kept_peers_(kept_peers) {}
 
   sqlite3* db() const { return sqlite3_context_db_handle(context_); }
+  // Those of this connection; they go when it is closed.
+  KeptPeers* kept_peers() const { return kept_peers_; }
   bool given(int argument) const {
     return argument < count_ && sqlite3_value_type(values_[argument]) != SQLITE_NULL;
   }
@@ -38,6 +42,7 @@ class Call {
   sqlite3_context* context_;
   int count_;
   sqlite3_value** values_;
+  KeptPeers* kept_peers_;
 };
 
 // sync_now([peer or url [, options]])

@@ -22,8 +22,9 @@ Status refuse_session(sqlite3* db, const char* what) {
   return refuse_beside_running_statement(db, what);
 }
 
-Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max) {
-  if (!is_postgres_url(url)) return file_.open(db, url, drift_ms_max);
+Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max,
+                      KeptPeers* kept) {
+  if (!is_postgres_url(url)) return file_.open(db, url, drift_ms_max, kept);
   PostgresPeerOptions options;
   options.wait = poll_wait([db] { return interrupted(db); });
   return connect_postgres(url, options, &remote_);

@@ -18,8 +18,10 @@ Status refuse_session(sqlite3* db, const char* what);
 class PeerLink {
  public:
   // Connects to a URL. Errors: those of connect_postgres and FilePeer::open.
-  Status open(sqlite3* db, const std::string& url, uint64_t drift_ms_max);
+  Status open(sqlite3* db, const std::string& url, uint64_t drift_ms_max, KeptPeers* kept);
   Endpoint* endpoint() { return remote_ != nullptr ? remote_.get() : file_.endpoint(); }
+  // After a session that went well; see FilePeer::keep.
+  void keep() { file_.keep(); }
 
  private:
   FilePeer file_;

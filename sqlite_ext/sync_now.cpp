@@ -44,22 +44,24 @@ Status run_with(sqlite3* db, Endpoint* remote, const SessionOptions& options,
   return note_peer_vector(db, report->peer_vector);
 }
 
-Status sync_with(sqlite3* db, const std::string& url, const SessionOptions& options,
+Status sync_with(Call* call, const std::string& url, const SessionOptions& options,
                  SessionReport* report) {
   PeerLink link;
-  SYNCLINE_TRY(link.open(db, url, options.drift_ms_max));
-  return run_with(db, link.endpoint(), options, report);
+  SYNCLINE_TRY(link.open(call->db(), url, options.drift_ms_max, call->kept_peers()));
+  SYNCLINE_TRY(run_with(call->db(), link.endpoint(), options, report));
+  link.keep();
+  return {};
 }
 
 // Runs a session with a stored peer and notes how it went; the session's error is what counts.
-Status sync_with_peer(sqlite3* db, Peer* peer, const SessionOptions& options,
+Status sync_with_peer(Call* call, Peer* peer, const SessionOptions& options,
                       SessionReport* report) {
-  const Status done = sync_with(db, peer->url, options, report);
+  const Status done = sync_with(call, peer->url, options, report);
   peer->site = report->peer_site;
   peer->site_name = report->peer_name;
   peer->vector = report->peer_vector;
   peer->clock_ahead_ms = report->peer_clock_ahead_ms;
-  const Status noted = note_session(db, *peer, done.message());
+  const Status noted = note_session(call->db(), *peer, done.message());
   return done.ok() ? noted : done;
 }
 
@@ -93,7 +95,7 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
     SYNCLINE_TRY(session_options(peer.options, call->bytes(1), &options));
     SessionReport report;
     const auto begin = std::chrono::steady_clock::now();
-    const Status done = sync_with_peer(call->db(), &peer, options, &report);
+    const Status done = sync_with_peer(call, &peer, options, &report);
     if (done.code() == StatusCode::cancelled) return done;
     Json entry = {{"peer", peer.name}};
     if (done.ok()) {
@@ -130,12 +132,12 @@ Status call_sync_now(Call* call) {
   if (place >= 0) {
     Peer* peer = &peers[static_cast<size_t>(place)];
     SYNCLINE_TRY(session_options(peer->options, call->bytes(1), &options));
-    SYNCLINE_TRY(sync_with_peer(db, peer, options, &report));
+    SYNCLINE_TRY(sync_with_peer(call, peer, options, &report));
     call->give(report_to_json(report, milliseconds_since(begin)));
     return {};
   }
   SYNCLINE_TRY(session_options("", call->bytes(1), &options));
-  SYNCLINE_TRY(sync_with(db, target, options, &report));
+  SYNCLINE_TRY(sync_with(call, target, options, &report));
   call->give(report_to_json(report, milliseconds_since(begin)));
   return {};
 }

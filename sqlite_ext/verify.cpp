@@ -40,7 +40,7 @@ Status verify_or_repair(Call* call, bool repair) {
   if (place >= 0) target = peers[static_cast<size_t>(place)].url;
   const auto begin = std::chrono::steady_clock::now();
   PeerLink link;
-  SYNCLINE_TRY(link.open(db, target, limits::drift_ms_max_default));
+  SYNCLINE_TRY(link.open(db, target, limits::drift_ms_max_default, call->kept_peers()));
   SqliteEndpoint local(db, "", limits::drift_ms_max_default);
   VerifyReport report;
   if (repair) {
@@ -49,6 +49,7 @@ Status verify_or_repair(Call* call, bool repair) {
   } else {
     SYNCLINE_TRY(verify_peer(&local, link.endpoint(), options, &report));
   }
+  link.keep();
   call->give(verify_report_to_json(report, options, repair, milliseconds_since(begin)));
   return {};
 }

@@ -71,16 +71,19 @@ void measure_idle(const Arguments& arguments) {
   }
   a.run(row + "a', 'from here', 1)");
   const std::string now = "SELECT sync_now('" + b.path() + "')";
+  const std::string keeping = "SELECT sync_now('file:" + b.path() + "?keep=1')";
   a.value(now);
-  a.value(now);
-  std::vector<double> times, floor;
+  a.value(keeping);
+  std::vector<double> times, kept, floor;
   for (size_t i = 0; i < kIdleCalls; ++i) {
     times.push_back(milliseconds([&] { a.value(now); }));
+    kept.push_back(milliseconds([&] { a.value(keeping); }));
     floor.push_back(open_and_close(b.path()));
   }
-  say("sqlite.idle.tables_" + std::to_string(arguments.tables) + ".peers_" +
-          std::to_string(arguments.peers),
-      median(times));
+  const std::string size = ".tables_" + std::to_string(arguments.tables) + ".peers_" +
+                           std::to_string(arguments.peers);
+  say("sqlite.idle" + size, median(times));
+  say("sqlite.kept" + size, median(kept));
   if (arguments.peers == 1) say("sqlite.open." + std::to_string(arguments.tables), median(floor));
 }
 
