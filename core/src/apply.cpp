@@ -39,7 +39,9 @@ Status ApplyRun::apply(std::string_view bytes) {
   SYNCLINE_TRY(port_.load_incoming(header.sender, &incoming_));
 
   bool stale = false;
+  SYNCLINE_TRY(check_membership(header));
   SYNCLINE_TRY(check(header, &stale));
+  if (!stale) SYNCLINE_TRY(check_melted(header, &stale));
   if (stale) {
     report_.unchanged = header.row_count;
     report_.complete = !incoming_.open;
@@ -51,6 +53,7 @@ Status ApplyRun::apply(std::string_view bytes) {
   update_.sender = header.sender;
   update_.begin = incoming_.open && header.number > 0 ? incoming_.begin : site_.position;
 
+  SYNCLINE_TRY(take_melted(header));
   SYNCLINE_TRY(take_settings(header.settings));
   SYNCLINE_TRY(recompute_rows());
   SYNCLINE_TRY(apply_tables(reader.get()));
@@ -122,9 +125,11 @@ Status ApplyRun::apply_tables(ChunkReader* reader) {
     uint64_t rows = 0;
     bool more = false;
     SYNCLINE_TRY(reader->next_table(&schema, &rows, &more));
+    SYNCLINE_TRY(sweep_before(more ? schema->name : std::string()));
     if (!more) return {};
     size_t table = 0;
     SYNCLINE_TRY(map_table(*schema, &table));
+    if (header_->full) SYNCLINE_TRY(adopt_baseline(&tables_[table]));
     SYNCLINE_TRY(apply_rows(reader, tables_[table]));
   }
 }
@@ -197,9 +202,11 @@ Status ApplyRun::finish(const ChunkHeader& header) {
     if (vector.covered_by(knowledge_after_)) update_.contexts_gone.push_back(id);
   }
   SYNCLINE_TRY(record());
+  if (header.last) SYNCLINE_TRY(take_acknowledgements(header));
   const bool something = wrote_ || was_open || update_.incoming.open || update_.knowledge_grew ||
                          !update_.contexts_gone.empty() || !update_.contexts_new.empty() ||
-                         !update_.settings_new.empty();
+                         !update_.settings_new.empty() || update_.melted_changed ||
+                         !update_.acknowledgements.empty();
   if (something) SYNCLINE_TRY(port_.save_exchange(site_, update_));
   report_.complete = header.last;
   report_.quarantined = held_here_.size();

@@ -11,6 +11,9 @@ Status ApplyRun::apply_rows(ChunkReader* reader, const TableInfo& table) {
     SYNCLINE_TRY(reader->next_rows(limits::rows_per_batch, &rows));
     if (rows.empty()) return {};
     SYNCLINE_TRY(convert(table, &rows));
+    if (header_->full) {
+      for (const ChunkRow& row : rows) keys_sent_.insert(encode_key(row.key));
+    }
     SYNCLINE_TRY(apply_batch(table, rows));
     SYNCLINE_TRY(port_.check_interrupt());
   }
@@ -87,13 +90,24 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
     remap(table, row.change);
     theirs = &remapped_;
   }
-  const Known there{&header_->knowledge, row.context};
+  const Known there{&header_->knowledge, row.context, &header_->melted};
   SYNCLINE_TRY(check_versions(theirs->state, there));
   SYNCLINE_TRY(load_row(*work->local, table, &work->before));
-  const Known here{&site_.knowledge, context(work->before.context)};
+  work->news = false;
+  bool same = false;
+  if (header_->full) SYNCLINE_TRY(name_melted(table, theirs, work, &same));
+  const Known here{&site_.knowledge, context(work->before.context),
+                   same ? nullptr : &site_.melted};
 
+  const bool news = has_news(theirs->state, site_.knowledge);
+  // Of a row that left no trace, what is known and came late is no reason to make it anew.
+  if (work->before.empty() && !news && !header_->full && site_.melted.covered_by(site_.knowledge)) {
+    *touched = false;
+    return {};
+  }
   join_rows(work->before, here, *theirs, there, site_.sites, &work->after);
-  work->news = has_news(theirs->state, site_.knowledge);
+  if (header_->full) SYNCLINE_TRY(face_melted(table, theirs->state, work));
+  work->news = work->news || news;
   work->after.context = context_for(work->before.context, row.context);
   *touched = work->news || work->after.context != work->before.context ||
              !same_versions(work->before, work->after);
@@ -188,6 +202,17 @@ bool ApplyRun::newly_shown(const TableInfo& table, const Work& work, ColumnNumbe
   return before.versions.empty() || !before.versions[column].same_dot(work.shown.versions[column]);
 }
 
+namespace {
+
+// Would the row be read as the same without its state?
+bool says_nothing(const TableInfo& table, const RowState& row, bool stored) {
+  if (row.empty()) return true;
+  return stored && row.cells.empty() && row.notes.empty() && row.context == 0 && !row.kept &&
+         !row.adjusted && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline);
+}
+
+}  // namespace
+
 RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   RowWrite write;
   write.key = work->local->key;
@@ -223,6 +248,8 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
     }
     if (!write.changed.empty()) write.base = BaseAction::update;
   }
+  write.forget = says_nothing(table, work->after, want);
+  write.relay = write.relay && !write.forget;
   write.values = work->shown.values;
   write.state = pack_row(work->after, table, &work->shown, want, &work->packed);
   return write;

@@ -4,6 +4,7 @@
 //   apply_rows.cpp   join rows batch by batch, write what changed
 //   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
 //   apply_foreign.cpp  what foreign keys do about rows whose parents are gone
+//   apply_full.cpp   rows that a full exchange does not name, and what both sides melted apart
 //   apply_settings.cpp  settings that arrive, and rows that show other values under new policies
 //
 // Phases of a chunk: check; for each table, for each batch: fetch, join, store; settle constraints;
@@ -66,6 +67,29 @@ class ApplyRun {
   void map_types(const TableSchema& schema, const TableInfo& table);
   Status check_key(const TableSchema& schema, const TableInfo& table) const;
   Status finish(const ChunkHeader& header);
+
+  // --- apply_full.cpp
+  Status check_membership(const ChunkHeader& header) const;
+  Status check_melted(const ChunkHeader& header, bool* stale);
+  Status take_melted(const ChunkHeader& header);
+  Status take_acknowledgements(const ChunkHeader& header);
+  Status adopt_baseline(TableInfo* table);
+  Status sweep_before(const std::string& table);
+  Status sweep(const KeyRange& range);
+  Status sweep_batch(const TableInfo& table, std::span<const RowKey> keys);
+  Status join_missing(const TableInfo& table, Work* work, bool* touched);
+  Status fresh_version(const TableInfo& table, RowKey key, Version* out);
+  Status entomb(const TableInfo& table, Work* work);
+  void sort_versions(RowState* row) const;
+  Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
+  static bool same_values(const TableInfo& table, std::span<const Value> a,
+                          std::span<const Value> b);
+  Status face_melted(const TableInfo& table, const RowState& theirs, Work* work);
+  Status delete_again(const TableInfo& table, const RowState& theirs, const ShownRow& was,
+                      Work* work);
+  Status write_beside(const TableInfo& table, const RowState& theirs, const ShownRow& was,
+                      std::span<const ColumnNumber> columns, Work* work);
+  static void join_equal_cells(RowState* row);
 
   // --- apply_settings.cpp
   Status take_settings(std::span<const Setting> settings);
@@ -133,6 +157,9 @@ class ApplyRun {
   const ChunkHeader* header_ = nullptr;
   VersionVector knowledge_after_;  // what we know once this chunk is in
   std::map<std::pair<ContextId, const VersionVector*>, ContextId> contexts_made_;
+  // A full exchange: which of its ranges have been swept, and the rows of the current section.
+  size_t ranges_done_ = 0;
+  std::set<std::string> keys_sent_;  // encode_key, in our spelling
 
   // The current table's column map: position in the chunk's schema -> our column number.
   std::vector<ColumnNumber> columns_;

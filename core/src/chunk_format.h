@@ -1,10 +1,10 @@
-// The bytes of a chunk, format version 2. Private to chunk_writer.cpp and chunk_reader.cpp; the
+// The bytes of a chunk, format version 3. Private to chunk_writer.cpp and chunk_reader.cpp; the
 // same grammar, with ranges, is in docs/wire_format.md.
 //
 //   chunk    = "SYNC" version:byte flags:byte body_size:varint packed hash:16
 //   packed   = body, compressed as flags say (0 none, 1 zstd, 2 lz4 block)
 //   hash     = XXH3-128, big-endian, of everything before it
-//   body     = sites header contexts settings sections
+//   body     = sites header contexts settings melting sections
 //   sites    = count:varint (id:16)*                ; ascending; everything below refers to a
 //                                                   ; site by its position here
 //   header   = sender:varint exchange:8 number:varint last:byte
@@ -17,6 +17,12 @@
 //   contexts = count:varint vector*
 //   settings = count:varint (key:bytes value:bytes hlc:varint site:16)*   ; ascending by key;
 //                                                   ; not in version 1
+//   melting  = flags:byte [melted:vector] [ranges] [heard]   ; flags 1, 2, 4: which of them;
+//                                                   ; melted: what differs from since; not in
+//                                                   ; versions 1 and 2
+//   ranges   = count:varint (table:bytes after:bytes end:byte upto:bytes
+//                                key_count:varint (type:bytes)*)*
+//   heard    = count:varint (site:varint vector)*   ; what differs from start
 //   sections = count:varint section*
 //   section  = schema row_count:varint key:column+ shapes versions context_ids notes value:column*
 //   schema   = name:bytes count:varint (name:bytes type:bytes)* key_count:varint position:varint*
@@ -50,7 +56,7 @@
 namespace syncline::chunk_format {
 
 inline constexpr std::string_view kMagic = "SYNC";
-inline constexpr uint8_t kVersion = 2;
+inline constexpr uint8_t kVersion = 3;
 inline constexpr uint8_t kVersionOldest = 1;
 inline constexpr size_t kPrefixBytes = kMagic.size() + 2;  // magic, version, flags
 inline constexpr size_t kHashBytes = 16;
@@ -66,6 +72,11 @@ inline constexpr uint64_t kLz4RatioMax = 255;
 inline constexpr uint64_t kShapeWhole = 1;
 inline constexpr uint64_t kShapeContext = 2;
 inline constexpr uint64_t kShapeNotes = 4;
+
+// Flags of `melting`.
+inline constexpr uint8_t kHasMelted = 1;
+inline constexpr uint8_t kHasRanges = 2;
+inline constexpr uint8_t kHasHeard = 4;
 
 enum IntegerMode : uint8_t { kIntegerPlain = 0, kIntegerDelta = 1 };
 enum BytesMode : uint8_t { kBytesPlain = 0, kBytesUuid = 1 };

@@ -223,7 +223,9 @@ bool ChunkReader::Impl::next_version(Version* out) {
   }
   uint64_t& seq = seq_before[run / 2];
   seq += static_cast<uint64_t>(difference);
-  if (seq == 0 || seq > limits::seq_max) return false;
+  const bool melted = names_nobody && run / 2 == 0;
+  if (melted != (seq == 0) || seq > limits::seq_max) return false;
+  if (melted && (clocks[clock] != 0 || (run & 1) != 0)) return false;
   *out = Version{seq, clocks[clock], sites[run / 2], (run & 1) != 0};
   return true;
 }

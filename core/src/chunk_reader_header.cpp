@@ -24,6 +24,8 @@ Status ChunkReader::Impl::read_sites(SiteTable* table) {
     sites.push_back(table->intern(id));
     before = id;
   }
+  names_nobody = count > 0 && table->id(sites[0]) == kNobody;
+  if (names_nobody && version < 3) return corrupt("it names nobody as a site");
   seq_before.assign(count, 0);
   return Status();
 }
@@ -45,6 +47,7 @@ Status ChunkReader::Impl::read_vector(const char* name, const VersionVector& ref
       return corrupt(where + "has an entry out of range");
     }
     const SiteIndex site = sites[position + gap];
+    if (site_table->id(site) == kNobody) return corrupt(where + "has an entry of nobody");
     const VectorEntry known = out->entry(site);
     if (entry.seq == known.seq && entry.hlc == known.hlc) {
       return corrupt(where + "repeats what is known");
@@ -87,6 +90,7 @@ Status ChunkReader::Impl::read_header() {
   rows_left = header.row_count;
   SYNCLINE_TRY(read_contexts());
   if (version > 1) SYNCLINE_TRY(read_settings());
+  if (version > 2) SYNCLINE_TRY(read_melting());
   if (!reader.varint(&sections_left) || sections_left > reader.rest().size()) {
     return corrupt("the table count cannot be true");
   }
@@ -129,6 +133,69 @@ Status ChunkReader::Impl::read_settings() {
     if (i > 0 && header.settings[i - 1].key >= setting.key) {
       return corrupt("the settings are not in ascending order");
     }
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_melting() {
+  uint8_t flags;
+  if (!reader.byte(&flags) || flags > (kHasMelted | kHasRanges | kHasHeard)) {
+    return corrupt("what it says about melting is malformed");
+  }
+  if ((flags & kHasMelted) != 0) {
+    SYNCLINE_TRY(read_vector("melted", header.since, &header.melted));
+    if (header.melted.empty()) return corrupt("the vector 'melted' is empty");
+  }
+  header.full = (flags & kHasRanges) != 0;
+  if (header.full) SYNCLINE_TRY(read_ranges());
+  return (flags & kHasHeard) != 0 ? read_heard() : Status();
+}
+
+Status ChunkReader::Impl::read_ranges() {
+  uint64_t count;
+  if (!reader.varint(&count) || count > limits::tables_per_chunk_max ||
+      count > reader.rest().size() / 4) {
+    return corrupt("the count of ranges cannot be true");
+  }
+  std::unordered_set<std::string_view> seen;
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string_view table, after, upto;
+    uint8_t end;
+    if (!reader.bytes(limits::name_bytes_max, &table) || table.empty() ||
+        !reader.bytes(limits::value_bytes_max, &after) || !reader.byte(&end) || end > 1 ||
+        !reader.bytes(limits::value_bytes_max, &upto) || (end == 1) != upto.empty() ||
+        (end == 0 && upto <= after) || !seen.insert(table).second) {
+      return corrupt("a range is malformed");
+    }
+    header.ranges.push_back(
+        {std::string(table), std::string(after), std::string(upto), end == 1, {}});
+    uint64_t types;
+    if (!reader.varint(&types) || types == 0 || types > limits::key_columns_max) {
+      return corrupt("the key of a range is malformed");
+    }
+    for (uint64_t k = 0; k < types; ++k) {
+      std::string_view type;
+      if (!reader.bytes(limits::name_bytes_max, &type)) return corrupt("a range is cut short");
+      header.ranges.back().key_types.emplace_back(type);
+    }
+  }
+  return Status();
+}
+
+Status ChunkReader::Impl::read_heard() {
+  uint64_t count;
+  if (!reader.varint(&count) || count == 0 || count > sites.size()) {
+    return corrupt("the count of acknowledgements cannot be true");
+  }
+  uint64_t before = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    uint64_t site;
+    if (!reader.varint(&site) || site >= sites.size() || (i > 0 && site <= before)) {
+      return corrupt("an acknowledgement is malformed");
+    }
+    before = site;
+    auto& heard = header.acknowledgements.emplace_back(sites[site], VersionVector());
+    SYNCLINE_TRY(read_vector("acknowledgement", header.start, &heard.second));
   }
   return Status();
 }

@@ -40,6 +40,7 @@ struct ChunkReader::Impl {
   ChunkHeader header;
   const SiteTable* site_table = nullptr;  // the caller's
   std::vector<SiteIndex> sites;  // by position in the chunk: the index in the caller's table
+  bool names_nobody = false;     // who stands first, then: ids ascend
   std::vector<VersionVector> contexts;
   uint64_t vector_bytes = 0;
   uint64_t sections_left = 0, rows_left = 0;  // of the chunk
@@ -82,6 +83,9 @@ struct ChunkReader::Impl {
   Status read_vector(const char* name, const VersionVector& reference, VersionVector* out);
   Status read_contexts();
   Status read_settings();
+  Status read_melting();
+  Status read_ranges();
+  Status read_heard();
   Status read_schema();
   Status read_key_positions();
   Status read_section();

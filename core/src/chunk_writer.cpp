@@ -127,6 +127,7 @@ struct ChunkWriter::Impl {
   void write_vector(std::string* out, const VersionVector& vector,
                     const VersionVector& reference) const;
   void write_header(std::string* out, const ChunkHeader& header, SiteIndex sender) const;
+  void write_melting(std::string* out, const ChunkHeader& header) const;
   void write_notes(std::string* out, const Section& section) const;
   void write_section(std::string* out, const Section& section) const;
 };
@@ -330,6 +331,31 @@ void ChunkWriter::Impl::write_header(std::string* out, const ChunkHeader& header
     out->append(reinterpret_cast<const char*>(setting.site.bytes.data()),
                 setting.site.bytes.size());
   }
+  write_melting(out, header);
+}
+
+void ChunkWriter::Impl::write_melting(std::string* out, const ChunkHeader& header) const {
+  const bool melted = !header.melted.empty(), heard = !header.acknowledgements.empty();
+  out->push_back(static_cast<char>((melted ? kHasMelted : 0) | (header.full ? kHasRanges : 0) |
+                                   (heard ? kHasHeard : 0)));
+  if (melted) write_vector(out, header.melted, header.since);
+  if (header.full) {
+    append_varint(out, header.ranges.size());
+    for (const KeyRange& range : header.ranges) {
+      append_bytes(out, range.table);
+      append_bytes(out, range.after);
+      out->push_back(range.to_end ? 1 : 0);
+      append_bytes(out, range.upto);
+      append_varint(out, range.key_types.size());
+      for (const std::string& type : range.key_types) append_bytes(out, type);
+    }
+  }
+  if (!heard) return;
+  append_varint(out, header.acknowledgements.size());
+  for (const auto& [site, vector] : header.acknowledgements) {
+    append_varint(out, site_position[site]);
+    write_vector(out, vector, header.start);
+  }
 }
 
 // By site id, so that both engines, which number sites in another order, write the same.
@@ -434,6 +460,11 @@ Result<std::string> ChunkWriter::finish(const ChunkHeader& header, Compression c
   impl->use_sites(header.since);
   impl->use_sites(header.start);
   impl->use_sites(header.knowledge);
+  impl->use_sites(header.melted);
+  for (const auto& [site, vector] : header.acknowledgements) {
+    impl->use_site(site);
+    impl->use_sites(vector);
+  }
   impl->number_sites();
   if (impl->site_order.size() > limits::sites_max) return over_limit("too many sites");
 

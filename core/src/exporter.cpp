@@ -2,9 +2,11 @@
 #include "syncline/exporter.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "json_options.h"
 #include "syncline/codec.h"
+#include "syncline/horizon.h"
 #include "token.h"
 
 namespace syncline {
@@ -19,10 +21,12 @@ class ChunkExport {
     SYNCLINE_TRY(port_.load_tables(&tables_));
     SYNCLINE_TRY(vector_from_json(vector_json, &site_.sites, &since_));
     SYNCLINE_TRY(check_own_entry());
+    SYNCLINE_TRY(check_whole());
     SYNCLINE_TRY(begin(resume_hex));
 
     ChunkWriter writer(&site_.sites);
     SYNCLINE_TRY(fill(&writer));
+    if (last_) SYNCLINE_TRY(load_heard());
     ChunkHeader header = make_header();
     header.row_count = writer.row_count();
     Result<std::string> bytes = writer.finish(header, options_.compression);
@@ -49,6 +53,15 @@ class ChunkExport {
                   "call sync_new_identity(), then synchronise again");
   }
 
+  // A site that has taken over a part of what another melted says too little about the rest.
+  Status check_whole() const {
+    if (site_.melted.covered_by(site_.knowledge)) return {};
+    return Status(StatusCode::refused,
+                  "this database is in the middle of its first exchange with a site that has "
+                  "dropped old metadata",
+                  "synchronise with that site until it is complete, then with others");
+  }
+
   // A hash over the order in which tables are sent.
   std::string table_order() const {
     std::vector<std::pair<uint32_t, std::string>> order;
@@ -64,9 +77,11 @@ class ChunkExport {
     std::string bytes;
     SYNCLINE_TRY(hex_to_bytes(resume_hex, &bytes));
     const std::string order = table_order();
+    const bool full = !site_.melted.covered_by(since_);
     if (!bytes.empty() && read_token(bytes, &site_.sites, &from_).ok() &&
         from_.sender == site_.sites.id(site_.self) && from_.order == order &&
-        from_.since.covered_by(since_) && from_.start.covered_by(site_.knowledge)) {
+        from_.since.covered_by(since_) && from_.start.covered_by(site_.knowledge) &&
+        (from_.position.everything || !full)) {
       predecessor_ = hash128(bytes);
     } else {
       from_ = Token();
@@ -74,6 +89,7 @@ class ChunkExport {
       append_fixed64(&from_.exchange, site_.random);
       from_.order = order;
       from_.start = site_.knowledge;
+      from_.position.everything = full;
     }
     from_.since = since_;
     return {};
@@ -94,7 +110,8 @@ class ChunkExport {
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(add_row(*batch.table, local, writer));
         if (writer->body_bytes() < options_.body_bytes_max) continue;
-        to_ = {batch.table->rank, batch.table->name, encode_key(local.key)};
+        to_ = {batch.table->rank, batch.table->name, encode_key(local.key),
+               from_.position.everything};
         return {};
       }
     }
@@ -102,13 +119,17 @@ class ChunkExport {
 
   Status add_row(const TableInfo& table, const LocalRow& local, ChunkWriter* writer) {
     SYNCLINE_TRY(load_row(local, table, &row_.state));
-    if (!has_news(row_.state, since_)) return {};
+    const bool full = from_.position.everything;
+    if (row_.state.empty()) return {};  // noted once, and gone without trace
+    if (!full && !has_news(row_.state, since_)) return {};
     if (&table != table_) {
       table_ = &table;
       table_has_rows_ = false;
       map_columns(table);
     }
-    select_news();
+    row_.whole = true;
+    // Who has dropped the tombstone of a row would not know the rest of it.
+    if (!full && !has_mixed(row_.state)) select_news();
     if (!columns_same_) remap();
     if (!table_has_rows_) {
       writer->begin_table(schema_);
@@ -125,6 +146,12 @@ class ChunkExport {
     writer->add_row(out);
     std::swap(out.change, row_);
     return {};
+  }
+
+  static bool has_mixed(const RowState& row) {
+    return (row.rest.size() > 1 || !row.cells.empty()) &&
+           any_version(row, [](const Version& v) { return v.dead; }) &&
+           any_version(row, [](const Version& v) { return !v.dead; });
   }
 
   void map_columns(const TableInfo& table) {
@@ -206,6 +233,48 @@ class ChunkExport {
     row.drop_stale_notes();
   }
 
+  // The keys from where this chunk begins to where it ends, table by table.
+  std::vector<KeyRange> ranges() const {
+    std::vector<const TableInfo*> order;
+    for (const TableInfo& table : tables_) order.push_back(&table);
+    std::sort(order.begin(), order.end(), [](const TableInfo* a, const TableInfo* b) {
+      return std::tie(a->rank, a->name) < std::tie(b->rank, b->name);
+    });
+    std::vector<KeyRange> out;
+    const ScanStart& from = from_.position;
+    bool begun = from.table.empty();
+    for (const TableInfo* table : order) {
+      const bool first = !from.table.empty() && table->name == from.table;
+      const bool end = !last_ && table->name == to_.table;
+      begun = begun || first;
+      if (begun) {
+        KeyRange range{table->name, first ? from.key : "", end ? to_.key : "", !end, {}};
+        for (const ColumnNumber c : table->key) range.key_types.push_back(table->columns[c].type);
+        if (range.to_end || range.after < range.upto) out.push_back(std::move(range));
+      }
+      if (end) break;
+    }
+    return out;
+  }
+
+  // What a few others are known to have: some speak to each other only through this site. Where
+  // there are many, chance chooses, and all have their turn.
+  Status load_heard() {
+    std::vector<SiteIndex> sites = active_sites(&site_);
+    if (sites.size() > limits::heard_sites_max) {
+      std::rotate(sites.begin(), sites.begin() + site_.random % sites.size(), sites.end());
+      sites.resize(limits::heard_sites_max);
+    }
+    if (sites.empty()) return {};
+    std::vector<Acknowledgement> heard;
+    SYNCLINE_TRY(port_.load_acknowledgements(sites, &heard));
+    std::sort(heard.begin(), heard.end(), [this](const auto& a, const auto& b) {
+      return site_.sites.id(a.site) < site_.sites.id(b.site);
+    });
+    for (Acknowledgement& ack : heard) heard_.emplace_back(ack.site, std::move(ack.vector));
+    return {};
+  }
+
   ChunkHeader make_header() {
     ChunkHeader header;
     header.sender = from_.sender;
@@ -217,6 +286,10 @@ class ChunkExport {
     header.knowledge = site_.knowledge;
     header.predecessor = predecessor_;
     for (const Setting* setting : site_.settings.all()) header.settings.push_back(*setting);
+    header.melted = site_.melted;
+    header.full = from_.position.everything;
+    if (header.full) header.ranges = ranges();
+    header.acknowledgements = std::move(heard_);
     if (!last_) {
       Token to = from_;
       to.number = from_.number + 1;
@@ -242,6 +315,7 @@ class ChunkExport {
   std::vector<uint32_t> columns_;
   bool columns_same_ = true;
   RowChange row_;
+  std::vector<std::pair<SiteIndex, VersionVector>> heard_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "syncline/fold.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace syncline {
 namespace {
@@ -18,9 +19,10 @@ class Folder {
   }
 
   void run() {
-    if (input_.events.empty()) return;
+    leave_out_noted();
+    if (events_.empty()) return;
     remember_parked();
-    for (const LogEvent& event : input_.events) {
+    for (const LogEvent& event : events_) {
       if (event.mask == kMaskAll) {
         write_all(event, WriteKind::assign);
       } else if (table_.row_grain || event.mask == kMaskEvery || row_.kept) {
@@ -31,7 +33,7 @@ class Folder {
       }
     }
     // The base table has the last word on existence.
-    const LogEvent& last = input_.events.back();
+    const LogEvent& last = events_.back();
     if (input_.exists ? !alive() : !row_is_tombstone()) {
       write_all(last, input_.exists ? WriteKind::assign : WriteKind::erase);
     }
@@ -120,7 +122,7 @@ class Folder {
   // insert gives them no value, whatever stood there before.
   void remember_parked() {
     const auto structural =
-        std::count_if(input_.events.begin(), input_.events.end(),
+        std::count_if(events_.begin(), events_.end(),
                       [](const LogEvent& event) { return event.mask == kMaskAll; });
     const bool any = std::any_of(table_.columns.begin(), table_.columns.end(),
                                  [](const ColumnInfo& column) { return !column.present; });
@@ -174,10 +176,18 @@ class Folder {
     row_.cells.insert(at, cell.begin(), cell.end());
   }
 
+  void leave_out_noted() {
+    const auto noted = [](const LogEvent& event) { return event.mask == kMaskNoted; };
+    events_ = input_.events;
+    if (std::none_of(events_.begin(), events_.end(), noted)) return;
+    std::remove_copy_if(events_.begin(), events_.end(), std::back_inserter(some_), noted);
+    events_ = some_;
+  }
+
   // By an event of this fold.
   bool made_here(const Version& v) const { return v.site == input_.self && v.seq >= first_seq(); }
 
-  uint64_t first_seq() const { return input_.events.front().seq; }
+  uint64_t first_seq() const { return events_.front().seq; }
 
   bool changes(const LogEvent& event, ColumnNumber column) const {
     if (column >= event.columns_known) return true;
@@ -233,6 +243,8 @@ class Folder {
   const SiteTable& sites_;
   Arena& arena_;
   RowState& row_;
+  std::span<const LogEvent> events_;         // those that say something
+  std::vector<LogEvent> some_;               // if not all do
   std::vector<ColumnNumber> noted_columns_;  // ascending
   std::vector<Value> parked_;                // by column; empty: nothing of them is kept
 };

@@ -29,8 +29,15 @@ struct CellSet {
     return by_rest ? row.rest_values[i * row.column_count + column] : exceptions[i].value;
   }
   bool has(const Version& v) const {
+    return any([&](const Version& mine) { return mine.same_dot(v); });
+  }
+  bool has_melted() const {
+    return any([](const Version& v) { return v.melted(); });
+  }
+  template <typename Test>
+  bool any(Test test) const {
     for (size_t i = 0; i < size(); ++i) {
-      if (version(i).same_dot(v)) return true;
+      if (test(version(i))) return true;
     }
     return false;
   }
@@ -45,19 +52,28 @@ struct Survivor {
 
 class Joiner {
  public:
-  Joiner(const Known& here, const Known& there, const SiteTable& sites)
-      : here_(here), there_(there), sites_(sites) {}
+  Joiner(const Known& here, const Known& there, const SiteTable& sites, bool trace)
+      : here_(here),
+        there_(there),
+        sites_(sites),
+        trace_(trace),
+        we_know_(here.covers(there.melted)),
+        they_know_(there.covers_of(here)) {}
 
   // (a and b) + (a not known here) + (b not known there), in version order.
   void join(const CellSet& ours, const CellSet& theirs, std::vector<Survivor>* out) const {
     out->clear();
-    for (size_t i = 0; i < ours.size(); ++i) {
-      const Version& v = ours.version(i);
-      if (theirs.has(v) || !there_.has(v)) out->push_back({v, true, i});
-    }
-    for (size_t i = 0; i < theirs.size(); ++i) {
-      const Version& v = theirs.version(i);
-      if (!ours.has(v) && !here_.has(v)) out->push_back({v, false, i});
+    if (!trace_ || ours.has_melted() || theirs.has_melted()) {
+      join_melted(ours, theirs, out);
+    } else {
+      for (size_t i = 0; i < ours.size(); ++i) {
+        const Version& v = ours.version(i);
+        if (theirs.has(v) || !there_.has(v)) out->push_back({v, true, i});
+      }
+      for (size_t i = 0; i < theirs.size(); ++i) {
+        const Version& v = theirs.version(i);
+        if (!ours.has(v) && !here_.has(v)) out->push_back({v, false, i});
+      }
     }
     if (out->size() < 2) return;
     std::sort(out->begin(), out->end(), [this](const Survivor& a, const Survivor& b) {
@@ -66,9 +82,56 @@ class Joiner {
   }
 
  private:
+  // The same where one side has forgotten which version stands there, or what stood there.
+  void join_melted(const CellSet& ours, const CellSet& theirs, std::vector<Survivor>* out) const {
+    const bool melted_there = theirs.has_melted();
+    // Theirs may be later than ours: then it takes the place of all that it may stand for.
+    const bool replaced = melted_there && !we_know_;
+    for (size_t i = 0; i < ours.size(); ++i) {
+      const Version& v = ours.version(i);
+      if (v.melted()) {
+        join_ours(ours, theirs, i, replaced, out);
+      } else if (theirs.has(v) || !there_.has(v) ||
+                 (melted_there && we_know_ && !ours.has_melted() && there_.melted->knows(v))) {
+        out->push_back({v, true, i});
+      }
+    }
+    for (size_t i = 0; i < theirs.size(); ++i) {
+      const Version& v = theirs.version(i);
+      // What our melted version stood for has to be here by its name when that goes; and so has
+      // what stood in a row of which nothing is left here.
+      const bool unnamed = names(ours, v) && ((ours.has_melted() && replaced) || !trace_);
+      const bool take = v.melted() ? replaced : !ours.has(v) && (!here_.has(v) || unnamed);
+      if (take) out->push_back({v, false, i});
+    }
+  }
+
+  // Our melted version, the i-th. Where theirs says what it stood for it gets its name back, with
+  // the value that is shown here.
+  void join_ours(const CellSet& ours, const CellSet& theirs, size_t i, bool replaced,
+                 std::vector<Survivor>* out) const {
+    if (replaced) return;
+    bool named = false;
+    for (size_t k = 0; k < theirs.size() && !theirs.has_melted(); ++k) {
+      const Version& v = theirs.version(k);
+      if (!names(ours, v)) continue;
+      out->push_back({v, true, i});
+      named = true;
+    }
+    if (!named && (theirs.has_melted() || !they_know_)) out->push_back({ours.version(i), true, i});
+  }
+
+  // May our melted version stand for `v`, a version of theirs?
+  bool names(const CellSet& ours, const Version& v) const {
+    return here_.melted != nullptr && !v.melted() && here_.melted->knows(v) && here_.has(v) &&
+           !ours.has(v);
+  }
+
   const Known& here_;
   const Known& there_;
   const SiteTable& sites_;
+  const bool trace_;                // something is known of the row here
+  const bool we_know_, they_know_;  // what is melted on the other side
 };
 
 bool same_set(const std::vector<Survivor>& a, const std::vector<Version>& b) {
@@ -125,9 +188,28 @@ void join_notes(const RowState& ours, const RowState& theirs, RowState* out) {
 
 }  // namespace
 
+uint64_t Known::seq(SiteIndex site) const {
+  return std::max(knowledge->seq(site), context == nullptr ? 0 : context->seq(site));
+}
+
+bool Known::covers(const VersionVector* vector) const {
+  for (SiteIndex site = 0; vector != nullptr && site < vector->size(); ++site) {
+    if (vector->seq(site) > seq(site)) return false;
+  }
+  return true;
+}
+
+bool Known::covers_of(const Known& other) const {
+  const VersionVector* vector = other.melted;
+  for (SiteIndex site = 0; vector != nullptr && site < vector->size(); ++site) {
+    if (std::min(vector->seq(site), other.seq(site)) > seq(site)) return false;
+  }
+  return true;
+}
+
 void join_rows(const RowState& ours, const Known& here, const RowChange& theirs,
                const Known& there, const SiteTable& sites, RowState* out) {
-  const Joiner joiner(here, there, sites);
+  const Joiner joiner(here, there, sites, !ours.empty());
   out->clear();
   out->column_count = ours.column_count;
   out->context = ours.context;

@@ -403,7 +403,6 @@ Status unpack_row(const PackedRow& packed, ColumnNumber column_count, RowState* 
 void make_baseline(const TableInfo& table, RowState* out) {
   out->clear();
   out->column_count = table.column_count();
-  if (table.baseline.seq == 0) return;
   out->rest.push_back(table.baseline);
   out->rest_values.assign(out->column_count, Value::same());
 }

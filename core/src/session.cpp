@@ -6,6 +6,7 @@
 
 #include "json_options.h"
 #include "syncline/json.h"
+#include "syncline/membership.h"
 #include "token.h"
 
 namespace syncline {
@@ -45,8 +46,27 @@ class Session {
                     "the peer has this database's own site id: it is this database, or a copy",
                     "if it is a copy, call sync_new_identity() in one of the two");
     }
+    SYNCLINE_TRY(check_members());
     SYNCLINE_TRY(compare_clocks());
     report_.warnings = compare_schemas(mine_.tables, theirs_.tables);
+    return {};
+  }
+
+  Status check_members() const {
+    const auto retired = [](const Hello& by, const Hello& who) {
+      return std::find(by.retired.begin(), by.retired.end(), who.site) != by.retired.end();
+    };
+    if (retired(theirs_, mine_) || retired(mine_, mine_)) {
+      return Status(StatusCode::refused,
+                    "this database (site " + mine_.site + ") was retired with sync_retire_site()",
+                    "call sync_new_identity() here, then synchronise again: changes made here "
+                    "are kept");
+    }
+    if (retired(mine_, theirs_) || retired(theirs_, theirs_)) {
+      return Status(StatusCode::refused,
+                    "the peer (site " + theirs_.site + ") was retired with sync_retire_site()",
+                    "call sync_new_identity() there, then synchronise again: its changes are kept");
+    }
     return {};
   }
 
@@ -75,8 +95,18 @@ class Session {
     if (report_.pulled.chunks > 0) SYNCLINE_TRY(local_.hello(&mine_));
     bool needed = true;
     SYNCLINE_TRY(needs(theirs_, mine_, &needed));
+    if (!needed && report_.pulled.chunks > 0) acknowledge();
     if (!needed) return {};
     return transfer(&local_, &remote_, theirs_, mine_, &report_.pushed, &report_.applied_there);
+  }
+
+  // Tells the peer that what it gave has arrived: an empty chunk. Without it the peer would keep
+  // the metadata of it for longer, nothing else, so that its failure is none of ours.
+  void acknowledge() {
+    ExportedChunk chunk;
+    ApplyReport ignored;
+    Status status = local_.produce(theirs_.vector, "", options_.export_options, &chunk);
+    if (status.ok()) status = remote_.consume(chunk.bytes, &ignored);
   }
 
   // Whether `from` has, or may have, anything for `to`.
@@ -85,7 +115,8 @@ class Session {
     VersionVector has, gives;
     SYNCLINE_TRY(vector_from_json(to.vector, &sites, &has));
     SYNCLINE_TRY(vector_from_json(from.vector, &sites, &gives));
-    *out = !gives.covered_by(has) || !from.unfinished.empty() || !to.unfinished.empty();
+    *out = !gives.covered_by(has) || !from.unfinished.empty() || !to.unfinished.empty() ||
+           to.joining;
     // One dot, two clocks: somebody was copied or restored. The exchange finds out who.
     for (SiteIndex s = 0; s < has.size(); ++s) {
       const VectorEntry a = has.entry(s), b = gives.entry(s);
@@ -100,6 +131,7 @@ class Session {
     for (const auto& [site, token] : receiver.unfinished) {
       if (site == sender.site) resume = token;
     }
+    if (receiver.joining && resume.empty()) vector = "{}";
     // An exchange that broke off earlier ends with what the sender knew when it began: what it
     // wrote since, behind the place where it went on, takes another one.
     bool resumed = !resume.empty();
@@ -230,7 +262,8 @@ std::string hello_to_json(const Hello& hello) {
                     {"name", hello.name},         {"engine", hello.engine},
                     {"version", hello.version},   {"vector", parse_json<Json>(hello.vector)},
                     {"now_ms", hello.now_ms},     {"tables", tables},
-                    {"unfinished", unfinished}};
+                    {"unfinished", unfinished},   {"retired", hello.retired},
+                    {"joining", hello.joining}};
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -259,6 +292,10 @@ Status hello_from_json(std::string_view json, Hello* out) {
     for (const auto& item : in.at("unfinished").items()) {
       out->unfinished.emplace_back(item.key(), item.value().get<std::string>());
     }
+    out->joining = in.value("joining", false);
+    for (const auto& site : in.value("retired", SortedJson::array())) {
+      out->retired.push_back(site.get<std::string>());
+    }
   } catch (const SortedJson::exception& error) {
     return bad_hello(error.what());
   }
@@ -281,6 +318,10 @@ Status make_hello(Port* port, Hello* out) {
   SYNCLINE_TRY(port->list_incoming(&unfinished));
   for (const auto& [sender, token] : unfinished) {
     out->unfinished.emplace_back(to_hex(sender), bytes_to_hex(token));
+  }
+  out->joining = !site.melted.covered_by(site.knowledge);
+  for (const Member& member : list_members(site.settings)) {
+    if (member.retired) out->retired.push_back(to_hex(member.id));
   }
   return {};
 }

@@ -24,6 +24,11 @@ const std::string* Settings::find(std::string_view key) const {
   return at == by_key_.end() || at->second.value.empty() ? nullptr : &at->second.value;
 }
 
+const Setting* Settings::find_setting(std::string_view key) const {
+  const auto at = by_key_.find(key);
+  return at == by_key_.end() ? nullptr : &at->second;
+}
+
 std::vector<const Setting*> Settings::all() const {
   std::vector<const Setting*> out;
   out.reserve(by_key_.size());

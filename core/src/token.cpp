@@ -8,7 +8,7 @@
 namespace syncline {
 namespace {
 
-constexpr uint8_t kTokenFormat = 1;
+constexpr uint8_t kTokenFormat = 2;
 constexpr size_t kExchangeBytes = 8;
 constexpr size_t kOrderBytes = 8;
 
@@ -38,6 +38,7 @@ std::string write_token(const Token& token, const SiteTable& sites) {
   append_varint(&out, token.position.rank);
   append_bytes(&out, token.position.table);
   append_bytes(&out, token.position.key);
+  out.push_back(token.position.everything ? 1 : 0);
   return out;
 }
 
@@ -62,12 +63,13 @@ Status read_token(std::string_view bytes, SiteTable* sites, Token* out) {
   SYNCLINE_TRY(read_vector(&rest, sites, &out->start));
   ByteReader tail(rest);
   uint64_t rank = 0;
+  uint8_t full = 0;
   if (!tail.varint(&rank) || rank > limits::tables_per_chunk_max ||
       !tail.bytes(limits::name_bytes_max, &table) || !tail.bytes(limits::value_bytes_max, &key) ||
-      !tail.at_end()) {
+      !tail.byte(&full) || full > 1 || !tail.at_end()) {
     return malformed();
   }
-  out->position = {static_cast<uint32_t>(rank), std::string(table), std::string(key)};
+  out->position = {static_cast<uint32_t>(rank), std::string(table), std::string(key), full == 1};
   return {};
 }
 

@@ -1,7 +1,7 @@
 // Private: the resume token of an exchange, made by the exporter and kept by the receiver.
 //
 //   token := format:u8 sender:16 exchange:8 number:varint order:8 since:vector start:vector
-//            rank:varint table:bytes key:bytes
+//            rank:varint table:bytes key:bytes full:u8
 //
 // `number` is that of the next chunk; `order` a hash of the table order, since a position means
 // nothing once tables are sent in another order. Only the sender interprets a token; the receiver
@@ -21,7 +21,7 @@ struct Token {
   uint64_t number = 0;
   std::string order;  // 8 bytes
   VersionVector since, start;
-  ScanStart position;
+  ScanStart position;  // with `everything` if the exchange is full
 };
 
 std::string write_token(const Token& token, const SiteTable& sites);

@@ -289,7 +289,7 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
     make_baseline(table.info, &before);
   }
   const SiteIndex self = owner(events.back().first);
-  if (on_fold) on_fold({&data_.sites, self, &table.info, &key_values, &before, events});
+  if (on_fold) on_fold({this, &data_.sites, self, &table.info, &key_values, &before, events});
 
   std::vector<LogEvent> log;
   for (const auto& [seq, entry] : events) {

@@ -69,11 +69,14 @@ Status MemoryPort::load_site(SiteState* out) {
   out->contexts = data_.contexts;
   out->next_context = data_.next_context;
   out->settings = data_.settings;
+  out->melted = data_.melted;
   return {};
 }
 
 Status MemoryPort::recognises(const VectorEntry& own, bool* yes) {
   SYNCLINE_TRY(called("recognises"));
+  *yes = own.seq <= data_.log_pruned;  // all have seen these
+  if (*yes) return {};
   *yes = own.seq >= data_.incarnations.back().first && own.seq <= data_.log.size() &&
          data_.log[own.seq - 1].hlc == own.hlc;
   return {};
@@ -214,6 +217,11 @@ Status MemoryPort::store(const TableInfo& info, std::span<const RowWrite> writes
     }
     if ((write.state.flags & kPackedKept) != 0 && table.base.count(key) == 0) {
       return Status(StatusCode::internal, "a kept row that is not there");
+    }
+    if (write.forget) {
+      table.state.erase(key);
+      if (write.relay) data_.relay.push_back({info.number, key});
+      continue;
     }
     const PackedRow& s = write.state;
     table.state[key] = {owned(write.key),    s.site, s.seq, s.hlc, s.flags, s.context,
@@ -392,6 +400,8 @@ Status MemoryPort::save_exchange(const SiteState& site, const ExchangeUpdate& up
   }
   for (const ContextId id : update.contexts_gone)
     data_.contexts.erase(id);
+  for (const Acknowledgement& ack : update.acknowledgements) data_.heard[ack.site] = ack;
+  if (update.melted_changed) data_.melted = update.melted;
   for (const Setting& setting : update.settings_new) data_.settings.merge(setting);
   if (!update.settings_new.empty()) renew_policies();
   if (update.hlc_max > 0) data_.floor = std::max(data_.floor, update.hlc_max + 1);
@@ -411,18 +421,19 @@ uint64_t MemoryPort::scan_begin(const VersionVector& since) const {
 Status MemoryPort::open_scan(const VersionVector& since, const ScanStart& start) {
   SYNCLINE_TRY(called("open_scan"));
   std::set<std::pair<uint32_t, std::string>> rows;
-  for (size_t i = 0; i < data_.log.size(); ++i) {
+  for (size_t i = data_.log_pruned; i < data_.log.size(); ++i) {
     const LogEntry& entry = data_.log[i];
     if (entry.key.empty() || i + 1 <= since.seq(owner(i + 1))) continue;
     rows.insert({entry.table, entry.key});
   }
-  for (uint64_t i = scan_begin(since); i < data_.relay.size(); ++i)
+  for (uint64_t i = std::max(scan_begin(since), data_.relay_pruned); i < data_.relay.size(); ++i)
     rows.insert(data_.relay[i]);
   for (const auto& [number, table] : data_.tables) {
     for (const auto& [key, state] : table.state) {
       if (data_.contexts.count(state.context) > 0) rows.insert({number, key});
     }
-    if (table.info.baseline.seq == 0 || since.knows(table.info.baseline)) continue;
+    const bool whole = table.info.present && !since.knows(table.info.baseline);
+    if (!whole && !start.everything) continue;
     for (const std::string& key : keys(table)) {
       rows.insert({number, key});
     }

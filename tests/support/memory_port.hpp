@@ -17,6 +17,7 @@
 #include "support/owned_value.hpp"
 #include "support/prng.hpp"
 #include "syncline/fold.h"
+#include "syncline/horizon.h"
 #include "syncline/port.h"
 
 namespace syncline::test {
@@ -108,10 +109,23 @@ struct MemoryData {
   uint64_t conflicts_closed = 0;
   uint64_t conflict_clock = 0;
   Settings settings;
+  VersionVector melted;
+  MeltingState melting;
+  std::map<SiteIndex, Acknowledgement> heard;
+  uint64_t log_pruned = 0;    // entries of `log` up to here are forgotten
+  uint64_t relay_pruned = 0;  // and of `relay`
+  // For tests alone: what rows without state, or without trace, had when it went. By column number,
+  // existence last.
+  using Dots = std::vector<std::pair<SiteIndex, uint64_t>>;
+  std::map<std::pair<uint32_t, std::string>, std::vector<Dots>> stood;
+  std::map<uint32_t, Version> baselines;  // of tables whose baseline melted
 };
+
+class MemoryPort;
 
 // What an observer of the fold is told: the row before, and what happened to it since.
 struct FoldedRow {
+  const MemoryPort* port = nullptr;
   const SiteTable* sites = nullptr;
   SiteIndex self = 0;
   const TableInfo* table = nullptr;
@@ -139,6 +153,12 @@ class MemoryPort final : public Port {
   // sync_set_policy; `column` empty: the table. The error of a bad one.
   Status set_policy(const std::string& table, const std::string& column, const std::string& policy,
                     const std::string& options = {});
+  // Enters this site among the members; another one, of which it heard elsewhere; retires one.
+  void join_members();
+  void know_member(const SiteId& id);
+  void retire(const SiteId& id);
+  // sync_maintain: drops state below the horizon.
+  Status maintain(uint64_t rows_max, MeltReport* report);
   // This database was copied or restored: from now on it is another site.
   void take_identity(const SiteId& id);
   void set_clock(uint64_t unix_ms) { now_ms_ = unix_ms; }
@@ -161,6 +181,9 @@ class MemoryPort final : public Port {
   VersionVector knowledge() const;
   // A row's versions with their values; empty if there are none. Values live in `arena`.
   RowState row(const MemoryTable& table, const std::string& key, Arena* arena) const;
+  // The dots that a melted version in the cell stands for; column_count: existence.
+  MemoryData::Dots stood_for(const MemoryTable& table, const std::string& key,
+                             ColumnNumber column) const;
   // Empty, or a stored row that refers to nothing.
   std::string dangling() const;
   // Keys (encode_key) that have a row or state.
@@ -180,6 +203,18 @@ class MemoryPort final : public Port {
   Status record_conflicts(std::span<const ConflictRecord> records) override;
   Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
                         RowBatch* out) override;
+  Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
+                   RowBatch* out) override;
+  Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                     RowBatch* out) override;
+  Status forget(const TableInfo& table, std::span<const RowKey> keys) override;
+  Status new_dot(const TableInfo& table, RowKey key, Version* out) override;
+  Status set_baseline(const TableInfo& table, const Version& baseline) override;
+  Status load_acknowledgements(std::span<const SiteIndex> sites,
+                               std::vector<Acknowledgement>* out) override;
+  Status load_melting(MeltingState* out) override;
+  Status save_melting(const SiteState& site, const MeltingState& state) override;
+  Status prune(const SiteState& site) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
   Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
@@ -194,6 +229,7 @@ class MemoryPort final : public Port {
   void fold_one(uint32_t table_number, const std::string& key,
                 std::vector<std::pair<uint64_t, const LogEntry*>> events);
   void refresh_conflicts(const MemoryTable& table, const OwnedRow& key, const RowState& row);
+  void append_marker();
   void rank_tables();
   void renew_policies();  // of all tables, from the settings
   void fill(const MemoryTable& table, const std::string& key, RowBatch* out, LocalRow* row) const;

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "syncline/membership.h"
+
 namespace syncline::test {
 namespace {
 
 std::string problem(const std::string& doing, const Status& status) {
   return doing + ": " + std::string(status_code_name(status.code())) + ": " + status.message();
 }
+
+// A site that is between two states answers so: whoever asked comes again.
+const char* const kRefused = "refused";
 
 // All base rows in words, columns by name: what the databases must agree on.
 std::string stored_rows(const MemoryPort& port) {
@@ -33,45 +38,57 @@ std::string stored_rows(const MemoryPort& port) {
 }  // namespace
 
 Simulation::Simulation(uint64_t seed)
-    : prng_(seed), generator_(&prng_), with_policies_(seed % 5 > 1) {
+    : prng_(seed),
+      generator_(&prng_),
+      melting_(static_cast<Melting>(seed / 5 % 3)),
+      with_policies_(seed % 5 > 1) {
   static constexpr OnDelete kPolicies[] = {OnDelete::update_wins, OnDelete::delete_wins,
                                            OnDelete::last_writer};
   tables_ = simulation_tables(kPolicies[seed % 3]);
   for (const TableRules& rules : tables_)
     truth_.add_table(rules);
   const std::vector<size_t> counts = {2, 3, 3, 4, 5};
-  const std::vector<int64_t> skews = {0, 0, -100'000, 100'000};
   const size_t count = prng_.pick(counts);
-  for (size_t i = 0; i < count; ++i) {
-    Site site;
-    const uint64_t number = next_site_++;
-    site.port =
-        std::make_unique<MemoryPort>(site_id(number), "s" + std::to_string(i), prng_.next());
-    site.port->on_fold = [this](const FoldedRow& row) { truth_.folded(row); };
-    site.skew_ms = prng_.pick(skews);
-    site.port->set_clock(now_ms_ + static_cast<uint64_t>(site.skew_ms));
-    site.lacks_column = prng_.chance(.3);
-    site.lacks_table = prng_.chance(.3);
-    for (const TableRules& rules : tables_) {
-      const std::string& name = rules.schema.name;
-      if (name == "badge" && site.lacks_table) continue;
-      std::vector<OwnedRow> rows;  // of a time before anyone tracked the table
-      if (name == "owner" && prng_.chance(.4)) {
-        for (int64_t id = 0; id < 2; ++id) {
-          rows.push_back({Value::integer(id), generator_.random_value("name"), Value::integer(id)});
-        }
-      }
-      const bool lacks = name == "entry" && site.lacks_column;
-      site.port->enable(lacks ? without_column(rules, "note") : rules, rows);
-      truth_.enabled(*site.port, name, rows);
-    }
-    sites_.push_back(std::move(site));
+  for (size_t i = 0; i < count; ++i) add_site();
+  if (melting_ != Melting::exact) return;
+  for (Site& site : sites_) {
+    for (const Site& other : sites_) site.port->know_member(other.port->id());
   }
+}
+
+void Simulation::add_site() {
+  const std::vector<int64_t> skews = {0, 0, -100'000, 100'000};
+  Site site;
+  const uint64_t number = next_site_++;
+  site.port = std::make_unique<MemoryPort>(site_id(number), "s" + std::to_string(number),
+                                           prng_.next());
+  const bool exact = melting_ != Melting::loose;
+  if (exact) site.port->on_fold = [this](const FoldedRow& row) { truth_.folded(row); };
+  site.skew_ms = prng_.pick(skews);
+  site.port->set_clock(now_ms_ + static_cast<uint64_t>(site.skew_ms));
+  site.lacks_column = prng_.chance(.3);
+  site.lacks_table = prng_.chance(.3);
+  for (const TableRules& rules : tables_) {
+    const std::string& name = rules.schema.name;
+    if (name == "badge" && site.lacks_table) continue;
+    std::vector<OwnedRow> rows;  // of a time before anyone tracked the table
+    if (name == "owner" && prng_.chance(.4)) {
+      for (int64_t id = 0; id < 2; ++id) {
+        rows.push_back({Value::integer(id), generator_.random_value("name"), Value::integer(id)});
+      }
+    }
+    const bool lacks = name == "entry" && site.lacks_column;
+    site.port->enable(lacks ? without_column(rules, "note") : rules, rows);
+    if (exact) truth_.enabled(*site.port, name, rows);
+  }
+  if (melting_ != Melting::none) site.port->join_members();
+  sites_.push_back(std::move(site));
 }
 
 std::string Simulation::run(int steps) {
   for (int i = 0; i < steps && !truth_.full(); ++i) {
     std::string broken = step();
+    if (broken == kRefused) broken.clear();
     if (broken.empty() && prng_.chance(.1)) broken = check_safety();
     if (!broken.empty()) return "step " + std::to_string(i) + ": " + broken;
   }
@@ -91,6 +108,10 @@ std::string Simulation::step() {
                  static_cast<unsigned long long>(steps_), static_cast<unsigned long long>(roll),
                  site, a, b);
   }
+  if (melting_ != Melting::none && prng_.chance(.07)) {
+    return maintain(site, prng_.chance(.5) ? 1'000 : 1 + prng_.below(5));
+  }
+  if (melting_ == Melting::loose && prng_.chance(.01)) return change_members(site);
   if (roll < 400) return write_some(site);
   if (roll < 460) return deliver_old();
   if (roll < 480) {
@@ -173,7 +194,7 @@ std::string Simulation::deliver_old() {
 // An older copy takes the place of a site: a new identity, and what nobody holds now is lost.
 std::string Simulation::restore(size_t index) {
   Site& site = sites_[index];
-  if (site.saved == nullptr) return {};
+  if (site.saved == nullptr || melting_ == Melting::exact) return {};
   const SiteId before = site.port->id();
   *site.port = *site.saved;
   for (const TableRules& rules : tables_) {
@@ -189,8 +210,74 @@ std::string Simulation::restore(size_t index) {
                 [&](const Mail& mail) { return mail.receiver == index && mail.sender == before; });
   for (Site& other : sites_)
     other.port->fold();
+  if (melting_ == Melting::loose) {
+    site.port->join_members();
+    if (prng_.chance(.7)) sites_[prng_.below(sites_.size())].port->retire(before);
+    return check(index);
+  }
   truth_.forget_lost(ports());
   return check(index);
+}
+
+std::string Simulation::maintain(size_t index, uint64_t rows_max) {
+  MeltReport report;
+  const Status status = sites_[index].port->maintain(rows_max, &report);
+  if (trace_) {
+    std::fprintf(stderr, "     maintain at %zu: %llu of %llu rows%s\n", index,
+                 static_cast<unsigned long long>(report.melted),
+                 static_cast<unsigned long long>(report.looked_at), report.done ? "" : ", more");
+  }
+  return status.ok() ? check(index) : problem("maintain", status);
+}
+
+// Somebody comes, somebody is told to go, or comes back under a new id.
+std::string Simulation::change_members(size_t index) {
+  if (prng_.chance(.3) && sites_.size() < 6) {
+    add_site();
+    return {};
+  }
+  const size_t other = prng_.below(sites_.size());
+  const SiteId gone = sites_[other].port->id();
+  if (other == index) return {};
+  sites_[index].port->retire(gone);
+  if (prng_.chance(.3)) return {};
+  sites_[other].port->take_identity(site_id(next_site_++));
+  sites_[other].port->join_members();
+  return {};
+}
+
+// All maintain, speak and maintain again: what is left are rows that cannot melt.
+std::string Simulation::melt_all() {
+  for (int round = 0; round < 3; ++round) {
+    for (size_t a = 0; a < sites_.size(); ++a) {
+      for (size_t b = 0; b < sites_.size(); ++b) {
+        std::string broken = a == b ? std::string() : whole_session(a, b);
+        if (!broken.empty()) return broken;
+      }
+    }
+    for (size_t i = 0; i < sites_.size(); ++i) {
+      std::string broken = maintain(i, 100'000);
+      if (!broken.empty()) return broken;
+    }
+  }
+  for (const Site& site : sites_) {
+    const MemoryData& data = site.port->data();
+    std::vector<RowRef> held;  // nothing melts beside them
+    const Status listed = site.port->list_held(&held);
+    if (!listed.ok()) return problem("list_held", listed);
+    for (const auto& [number, table] : data.tables) {
+      for (const auto& [key, state] : table.state) {
+        if (!held.empty()) break;
+        RowState row;
+        const Status status = unpack_row(state.packed(), table.info.column_count(), &row);
+        if (!status.ok()) return problem("unpack", status);
+        if (data.contexts.empty() && can_melt(row, table.info, site.port->knowledge())) {
+          return "metadata left in table " + table.info.name;
+        }
+      }
+    }
+  }
+  return {};
 }
 
 // A table or a column that a site lacked appears there.
@@ -237,6 +324,8 @@ std::string Simulation::produce(size_t a, size_t b, const std::string& resume, E
                  static_cast<unsigned long long>(out->number),
                  static_cast<unsigned long long>(out->row_count), out->last ? ", last" : "");
   }
+  const bool may_refuse = melting_ == Melting::loose && status.code() == StatusCode::refused;
+  if (may_refuse) return kRefused;
   return status.ok() ? std::string() : problem("export", status);
 }
 
@@ -250,7 +339,8 @@ std::string Simulation::consume(size_t b, const std::string& chunk, bool fault, 
       port->transaction([&] { return apply_chunk(port, chunk, ApplyOptions(), &report); });
   port->fail_at(0);
   if (accepted != nullptr) *accepted = status.ok();
-  const bool expected = status.ok() || status.code() == StatusCode::gap ||
+  const bool may_refuse = melting_ == Melting::loose && status.code() == StatusCode::refused;
+  const bool expected = status.ok() || status.code() == StatusCode::gap || may_refuse ||
                         (fault && status.code() == StatusCode::host_failed);
   if (trace_) {
     std::fprintf(stderr, "     apply at %zu: %s %s %s\n", b,
@@ -322,7 +412,10 @@ std::string Simulation::session(size_t a, size_t b) {
   };
   SessionReport report;
   const Status status = run_session(&local, &remote, options, progress, &report);
-  if (!status.ok() && status.code() != StatusCode::cancelled) return problem("session", status);
+  const bool may_refuse = melting_ == Melting::loose && status.code() == StatusCode::refused;
+  if (!status.ok() && status.code() != StatusCode::cancelled && !may_refuse) {
+    return problem("session", status);
+  }
   operations_ += report.pulled.chunks + report.pushed.chunks;
   sites_[a].port->fold();
   sites_[b].port->fold();
@@ -350,7 +443,8 @@ std::string Simulation::whole_session(size_t a, size_t b) {
   options.export_options = export_options();
   SessionReport report;
   const Status status = run_session(&local, &remote, options, {}, &report);
-  return status.ok() ? std::string() : problem("session", status);
+  const bool may_refuse = melting_ == Melting::loose && status.code() == StatusCode::refused;
+  return status.ok() || may_refuse ? std::string() : problem("session", status);
 }
 
 std::string Simulation::calm() {
@@ -360,9 +454,25 @@ std::string Simulation::calm() {
       if (!broken.empty()) return broken;
     }
   }
+  if (melting_ == Melting::loose) {
+    // Those that others retired come back under new ids, and so does whoever was told.
+    for (Site& site : sites_) {
+      const SiteId old = site.port->id();
+      const auto told = [&](const Site& other) {
+        return find_retirement(other.port->data().settings, old) != nullptr;
+      };
+      if (std::none_of(sites_.begin(), sites_.end(), told)) continue;
+      site.port->take_identity(site_id(next_site_++));
+      site.port->join_members();
+    }
+    for (const Member& member : list_members(sites_[0].port->data().settings)) {
+      const auto is = [&](const Site& site) { return site.port->id() == member.id; };
+      if (std::none_of(sites_.begin(), sites_.end(), is)) sites_[0].port->retire(member.id);
+    }
+  }
   // Some runs come together by sessions alone.
-  const bool by_session = prng_.chance(.5);
-  const size_t rounds = 2 * sites_.size() + 2;
+  const bool by_session = melting_ == Melting::loose || prng_.chance(.5);
+  const size_t rounds = (melting_ == Melting::loose ? 3 : 2) * sites_.size() + 2;
   for (size_t round = 0; round <= rounds; ++round) {
     uint64_t rows = 0;
     for (size_t a = 0; a < sites_.size(); ++a) {
@@ -370,6 +480,7 @@ std::string Simulation::calm() {
         if (a == b) continue;
         std::string broken =
             by_session && round < rounds ? whole_session(a, b) : pull_all(a, b, &rows);
+        if (broken == kRefused) broken.clear();
         if (!broken.empty()) return broken;
       }
     }
@@ -377,7 +488,10 @@ std::string Simulation::calm() {
       return "an exchange with nothing new moved rows";
     }
   }
-  return check_calm();
+  std::string broken = check_calm();
+  if (!broken.empty() || melting_ == Melting::none) return broken;
+  broken = melt_all();
+  return broken.empty() ? check_calm() : "melted: " + broken;
 }
 
 // A row that came from an unfinished exchange, with a version of an incarnation that is gone: what
@@ -394,6 +508,7 @@ std::string Simulation::check_calm() const {
     if (broken.empty()) broken = check_quarantine(*all[i]);
     if (broken.empty()) broken = check_conflicts(*all[i]);
     if (!broken.empty()) return broken;
+    if (melting_ == Melting::loose) continue;
     for (const auto& [id, vector] : all[i]->data().contexts) {
       for (const MemoryPort* site : all) {
         // An incarnation that is gone may leave a context.
@@ -413,13 +528,14 @@ std::string Simulation::check_calm() const {
   for (const MemoryPort* port : all) {
     if (stored_rows(*port) != stored_rows(*all[0])) return "the base tables differ";
   }
+  if (melting_ == Melting::loose) return {};
   const std::string broken = truth_.check_converged(all);
   return broken.empty() ? truth_.check_safety(all) : broken;
 }
 
 std::string Simulation::check(size_t site) const {
   const MemoryPort& port = *sites_[site].port;
-  std::string broken = truth_.check(port);
+  std::string broken = melting_ == Melting::loose ? std::string() : truth_.check(port);
   if (broken.empty()) broken = port.dangling();
   return broken.empty() ? broken : "site " + std::to_string(site) + ": " + broken;
 }
@@ -427,7 +543,7 @@ std::string Simulation::check(size_t site) const {
 std::string Simulation::check_safety() {
   for (Site& site : sites_)
     site.port->fold();
-  return truth_.check_safety(ports());
+  return melting_ == Melting::loose ? std::string() : truth_.check_safety(ports());
 }
 
 std::vector<const MemoryPort*> Simulation::ports() const {

@@ -41,6 +41,9 @@ class Simulation {
   std::string write_some(size_t site);
   std::string deliver_old();
   std::string restore(size_t site);
+  std::string maintain(size_t site, uint64_t rows_max);
+  std::string change_members(size_t site);
+  std::string melt_all();
   std::string catch_up(size_t site);
   std::string carry_files(size_t a, size_t b);
   std::string exchange(size_t a, size_t b);
@@ -51,6 +54,7 @@ class Simulation {
   std::string check_calm() const;
   bool contexts_left() const;
 
+  void add_site();
   std::string produce(size_t a, size_t b, const std::string& resume, ExportedChunk* out);
   std::string consume(size_t b, const std::string& chunk, bool fault, bool* accepted = nullptr);
   std::string token(size_t b, const SiteId& sender) const;
@@ -71,6 +75,10 @@ class Simulation {
   uint64_t now_ms_ = 1'700'000'000'000;
   uint64_t next_site_ = 1;
   uint64_t operations_ = 0, steps_ = 0;
+  // What may melt: nothing; what all have seen, of sites that stay (true causality holds to the
+  // version); anything, with sites that come, go and are restored (all come together again).
+  enum class Melting { none, exact, loose };
+  const Melting melting_;
   const bool with_policies_;  // else every column is decided by its last writer
   const bool trace_ = number_from_env("SYNCLINE_TRACE", 0) != 0;  // tells what it does
 };

@@ -81,6 +81,22 @@ void Truth::enabled(const MemoryPort& port, const std::string& name,
   }
 }
 
+std::vector<size_t> Truth::writes_of(const MemoryPort& port, const MemoryTable& local,
+                                     const Row& row, const std::string& key, ColumnNumber column,
+                                     SiteIndex site, uint64_t seq, bool* unknown) const {
+  MemoryData::Dots dots = {{site, seq}};
+  if (seq == 0) dots = port.stood_for(local, key, column);
+  std::vector<size_t> out;
+  for (const auto& [from, number] : dots) {
+    const int64_t index = sites_.find(port.data().sites.id(from));
+    const auto found =
+        index < 0 ? row.by_dot.end() : row.by_dot.find({static_cast<SiteIndex>(index), number});
+    *unknown = *unknown || found == row.by_dot.end();
+    if (found != row.by_dot.end()) out.push_back(found->second);
+  }
+  return out;
+}
+
 void Truth::folded(const FoldedRow& fold) {
   Table& table = tables_.at(fold.table->name);
   Row& row = table.rows[encode_key(views(*fold.key))];
@@ -98,11 +114,24 @@ void Truth::folded(const FoldedRow& fold) {
   }
   for (size_t cell = 0; cell <= columns && !held; ++cell) {
     const ReferenceCell& set = local[cell] < 0 ? before.back() : before[local[cell]];
-    for (const auto& [dot, v] : set) {
-      const SiteIndex site = sites_.intern(fold.sites->id(dot.first));
-      const size_t write = row.by_dot.at({site, dot.second});
-      current[cell].set(write);
-      here |= row.past[cell][write] | Writes().set(write);
+    const MemoryTable& table_there = *fold.port->table(fold.table->name);
+    const auto column = static_cast<ColumnNumber>(local[cell] < 0 ? fold.table->column_count()
+                                                                  : local[cell]);
+    // A row that left no trace was known all the same.
+    const bool gone = fold.before->empty() &&
+                      fold.port->data().stood.count({fold.table->number,
+                                                     encode_key(views(*fold.key))}) > 0;
+    ReferenceCell nobody;
+    if (gone) nobody[{0, 0}] = {};
+    for (const auto& [dot, v] : gone ? nobody : set) {
+      bool unknown = false;
+      for (const size_t write : writes_of(*fold.port, table_there, row,
+                                          encode_key(views(*fold.key)), column, dot.first,
+                                          dot.second, &unknown)) {
+        current[cell].set(write);
+        here |= row.past[cell][write] | Writes().set(write);
+      }
+      if (unknown) throw std::out_of_range("truth: a write that nobody made");
     }
     const bool is_parked = local[cell] >= 0 && !fold.table->columns[local[cell]].present;
     if (is_parked && shown[static_cast<size_t>(local[cell])].kind() != ValueKind::same) {
@@ -149,16 +178,28 @@ Truth::View Truth::view(const MemoryPort& port, const Table& table, const Row& r
     const int64_t c = cell + 1 == table.cell_count()
                           ? -1
                           : find_column(local->info.columns, table.rules.schema.columns[cell].name);
+    const auto column = static_cast<ColumnNumber>(c < 0 ? local->info.column_count() : c);
+    const auto cover = [&](size_t write) {
+      view.covered[cell] |= row.past[cell][write] | Writes().set(write);
+    };
     for (const auto& [dot, v] : c < 0 ? cells.back() : cells[static_cast<size_t>(c)]) {
-      const int64_t site = sites_.find(port.data().sites.id(dot.first));
-      const auto found =
-          site < 0 ? row.by_dot.end() : row.by_dot.find({static_cast<SiteIndex>(site), dot.second});
-      if (found == row.by_dot.end()) {
-        view.unknown = describe(cells);
-        continue;
+      bool unknown = false;
+      for (const size_t write :
+           writes_of(port, *local, row, key, column, dot.first, dot.second, &unknown)) {
+        view.held[cell].push_back(write);
+        cover(write);
       }
-      view.held[cell].push_back(found->second);
-      view.covered[cell] |= row.past[cell][found->second] | Writes().set(found->second);
+      if (unknown) view.unknown = describe(cells);
+    }
+    // A row that left no trace was known all the same.
+    const bool gone = !view.exists && port.data().stood.count({local->info.number, key}) > 0;
+    bool ignored = false;
+    for (const auto& [site, seq] : gone ? port.stood_for(*local, key, column)
+                                        : MemoryData::Dots()) {
+      for (const size_t write : writes_of(port, *local, row, key, column, site, seq, &ignored)) {
+        cover(write);
+        if (row.writes[write].kind == ChangeKind::erase) view.held[cell].push_back(write);
+      }
     }
     view.here |= view.covered[cell];
   }
@@ -233,6 +274,7 @@ std::string Truth::check_values(const MemoryPort& port, const Table& table, cons
     const int64_t cell =
         column ? column_here(table.rules, name) : static_cast<int64_t>(table.cell_count()) - 1;
     for (const auto& [dot, v] : cells[c]) {
+      if (dot.second == 0) continue;  // melted: what is shown is looked at below
       const int64_t site = sites_.find(port.data().sites.id(dot.first));
       const Write& write = row.writes[row.by_dot.at({static_cast<SiteIndex>(site), dot.second})];
       if (v.version.dead != (write.kind == ChangeKind::erase)) return "values: tombstone flag";
@@ -298,6 +340,17 @@ std::string Truth::check_shown(const MemoryPort& port, const Table& table, const
   for (ColumnNumber c = 0; c < local.info.column_count(); ++c) {
     const bool by_time = info.columns[c].policy_kind() == PolicyKind::last_writer;
     if (by_time && !shown.values[c].identical(naive.values[c].view())) return "show: values";
+    if (shown.alive && stored && shown.versions[c].melted() && local.info.columns[c].present &&
+        !shown.versions[c].dead && !local.info.is_key(c) && !view.state.adjusted) {
+      bool ignored = false;
+      const auto cell = static_cast<size_t>(column_here(table.rules, local.info.columns[c].name));
+      for (const size_t w : writes_of(port, local, row, key, c, 0, 0, &ignored)) {
+        if (!alike(row.writes[w].values[cell].view(), base->second.values[c].view())) {
+          return "melted: " + place(base->second.values[c].view(), local.info.columns[c].name) +
+                 " but its writer wrote " + describe(row.writes[w].values[cell].view());
+        }
+      }
+    }
     if (!shown.alive || shown.versions[c].seq == 0) continue;
     const int64_t site = sites_.find(sites.id(shown.versions[c].site));
     const size_t from = row.by_dot.at({static_cast<SiteIndex>(site), shown.versions[c].seq});

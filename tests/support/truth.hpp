@@ -75,6 +75,10 @@ class Truth {
     std::string unknown;                    // a version that nobody wrote
   };
 
+  // The writes that a version held in a cell is, or stands for if it is melted.
+  std::vector<size_t> writes_of(const MemoryPort& port, const MemoryTable& local, const Row& row,
+                                const std::string& key, ColumnNumber column, SiteIndex site,
+                                uint64_t seq, bool* unknown) const;
   size_t write_number(Row* row, const Table& table, const SiteId& site, uint64_t seq, bool* added);
   void note(Row* row, size_t write, size_t cell, const Writes& replaced);
   View view(const MemoryPort& port, const Table& table, const Row& row, const std::string& key,

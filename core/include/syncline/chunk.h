@@ -19,6 +19,15 @@ namespace syncline {
 
 enum class Compression : uint8_t { none = 0, zstd = 1, lz4 = 2 };
 
+// Rows of a table from one key to another, in the order of encode_key.
+struct KeyRange {
+  std::string table;
+  std::string after;    // exclusive; empty: from the first
+  std::string upto;     // inclusive
+  bool to_end = false;  // `upto` is empty: to the last
+  std::vector<std::string> key_types;  // logical types of the key columns there
+};
+
 // What a chunk says before its rows.
 struct ChunkHeader {
   SiteId sender;
@@ -34,6 +43,13 @@ struct ChunkHeader {
   std::string token;
   uint64_t row_count = 0;
   std::vector<Setting> settings;  // all of the sender's, in key order
+  VersionVector melted;           // what melted versions of the sender stand for
+  // The receiver does not know what is melted: every row goes along, and what is not among the rows
+  // of `ranges` is not there.
+  bool full = false;
+  std::vector<KeyRange> ranges;  // full: what this chunk covers, in the order of its rows
+  // What the sender has heard of others; with the last chunk.
+  std::vector<std::pair<SiteIndex, VersionVector>> acknowledgements;
 };
 
 struct ChunkRow {

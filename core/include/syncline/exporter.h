@@ -1,5 +1,8 @@
 // Exporting: everything the holder of a vector lacks, chunk by chunk, in key order.
 //
+// An exchange for someone who does not know what is melted here (SiteState::melted) is full: every
+// row goes along, and each chunk says which keys it covers, since rows may be gone without a trace.
+//
 // Stateless: where an exchange stands is in its token, which the receiver keeps. Writes nothing.
 #pragma once
 
@@ -34,7 +37,8 @@ struct ExportedChunk {
 // ours and still means something, else from the beginning. There is always a chunk: an exchange
 // without news is one empty, last chunk.
 // Errors: invalid_argument for a malformed vector; identity, if the vector shows that our dots are
-// used by another (see Port::recognises); host_failed.
+// used by another (see Port::recognises); refused while a full exchange into this database is
+// unfinished; host_failed.
 // Cost: linear in the rows scanned; memory is one chunk.
 Status export_chunk(Port* port, std::string_view vector_json, const ExportOptions& options,
                     std::string_view resume_hex, ExportedChunk* out);

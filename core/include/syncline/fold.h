@@ -17,6 +17,8 @@ namespace syncline {
 inline constexpr int64_t kMaskAll = -1;
 // An update of every cell of the row, parked ones included: a decision about the row.
 inline constexpr int64_t kMaskEvery = -3;
+// An entry for a version that is in row state already (Port::new_dot): it folds to nothing.
+inline constexpr int64_t kMaskNoted = -5;
 inline constexpr int64_t kMaskMany = int64_t{1} << 62;
 inline constexpr ColumnNumber kMaskColumns = 62;
 

@@ -37,6 +37,8 @@ inline constexpr uint64_t notes_per_row_max = 1 << 20;
 inline constexpr uint64_t settings_max = 100'000;
 inline constexpr uint64_t setting_key_bytes_max = 4096;
 inline constexpr uint64_t setting_value_bytes_max = 65'536;
+// Sites whose acknowledgements a chunk passes on.
+inline constexpr size_t heard_sites_max = 32;
 // Rows in one chunk: bounded by the body anyway, since a row takes at least a byte.
 inline constexpr uint64_t rows_per_chunk_max = 64'000'000;
 // Concurrent versions of one cell: one a site that wrote it unseen.

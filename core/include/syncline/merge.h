@@ -16,10 +16,21 @@
 
 namespace syncline {
 
+// Melted versions (Version::melted) have no dot to compare. One stands for something that its
+// side's `melted` vector covers: whoever covers that vector knows it, under whatever name; for
+// whoever does not, it is news (docs/merge_rules.md, "Melting").
+
 // What is known of one row: a site's knowledge, raised by the row's context.
 struct Known {
   const VersionVector* knowledge = nullptr;
   const VersionVector* context = nullptr;  // may be null
+  const VersionVector* melted = nullptr;   // what its melted versions stand for; null: it has none
+
+  uint64_t seq(SiteIndex site) const;
+  bool covers(const VersionVector* vector) const;  // null: nothing, which everybody covers
+  // What `other` has melted, as far as it knows of it: in the middle of a full exchange its vector
+  // is ahead of the rows that have not been reached.
+  bool covers_of(const Known& other) const;
 
   bool has(const Version& v) const {
     return knowledge->knows(v) || (context != nullptr && context->knows(v));

@@ -38,6 +38,16 @@ struct SiteState {
   std::map<ContextId, VersionVector> contexts;
   ContextId next_context = 1;
   Settings settings;
+  // What melted versions here stand for (docs/merge_rules.md, "Melting"). Only grows.
+  VersionVector melted;
+};
+
+// What another site is known to have: it said so in an exchange that ended, or someone relayed it.
+// Never more than this site has itself.
+struct Acknowledgement {
+  SiteIndex site = 0;
+  VersionVector vector;
+  uint64_t heard_ms = 0;  // when, by this database's clock
 };
 
 // An exchange that began and has not ended: where it stands.
@@ -80,6 +90,8 @@ struct RowWrite {
   std::vector<ColumnNumber> changed;
   // The row has news for other sites: note it at a new position, so that exports find it.
   bool relay = true;
+  // Nothing needs to be known of the row: take its state away and write none.
+  bool forget = false;
 };
 
 // What became of a RowWrite. A refused one has changed nothing, state included.
@@ -124,6 +136,17 @@ struct ExchangeUpdate {
   std::vector<ContextId> contexts_gone;
   Hlc hlc_max = 0;  // the clock must tick above it
   std::vector<Setting> settings_new;  // to be stored in place of what their keys had
+  std::vector<Acknowledgement> acknowledgements;  // to be stored in place of what their sites had
+  bool melted_changed = false;
+  VersionVector melted;  // with melted_changed: after
+};
+
+// Where melting stands: a pass goes through all row state, some rows a call.
+struct MeltingState {
+  VersionVector under;  // SiteState::melted in the pass that is going on, or in the last one
+  bool done = true;
+  uint32_t table = 0;   // number of the table, and the key (encode_key), looked at last
+  std::string key;
 };
 
 // Where a scan starts: after a row, or at the beginning.
@@ -131,6 +154,7 @@ struct ScanStart {
   uint32_t rank = 0;
   std::string table;  // empty: from the beginning
   std::string key;    // encode_key of the last row sent
+  bool everything = false;  // every row, whatever `since` knows
 };
 
 class Port {
@@ -168,6 +192,29 @@ class Port {
   // At most `count_max`; none: the end.
   virtual Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
                                 RowBatch* out) = 0;
+
+  // The keys of all rows of the table that are in the base table or have state, after the key
+  // `after` (encode_key; empty: from the first), in key order. Only `key` of each row is filled in.
+  virtual Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
+                           RowBatch* out);
+  // The same for rows with state, with their state; `stored` and `values` are not filled in.
+  virtual Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                             RowBatch* out);
+  // Takes the state of rows away. The base rows stay as they are.
+  virtual Status forget(const TableInfo& table, std::span<const RowKey> keys);
+  // A new dot of this site for a version that the core is about to store at this row: its hlc is
+  // the core's affair. A log has an entry with kMaskNoted for it.
+  virtual Status new_dot(const TableInfo& table, RowKey key, Version* out);
+  // From now on rows without state have this version.
+  virtual Status set_baseline(const TableInfo& table, const Version& baseline);
+  // What is known of `sites`; those of whom nothing was heard are left out. Empty: all of them.
+  virtual Status load_acknowledgements(std::span<const SiteIndex> sites,
+                                       std::vector<Acknowledgement>* out);
+  // Where a pass of melt() stands.
+  virtual Status load_melting(MeltingState* out);
+  virtual Status save_melting(const SiteState& site, const MeltingState& state);
+  // Drops what only holders of less than `site.melted` need: log entries, positions, growth.
+  virtual Status prune(const SiteState& site);
 
   virtual Status load_incoming(const SiteId& sender, Incoming* out) = 0;
   // All exchanges that broke off here: sender and token.

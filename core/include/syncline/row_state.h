@@ -113,6 +113,18 @@ struct ShownRow {
 // REQUIRES: with concurrent versions, values are resolved (no Value::same()).
 void show_row(const RowState& row, const TableInfo& table, const SiteTable& sites, ShownRow* out);
 
+// Whether some version of the row satisfies `test`.
+template <typename Test>
+bool any_version(const RowState& row, Test test) {
+  for (const Version& v : row.rest) {
+    if (test(v)) return true;
+  }
+  for (const CellVersion& c : row.cells) {
+    if (test(c.version)) return true;
+  }
+  return false;
+}
+
 // Whether the row exists, as show_row says it.
 bool row_lives(const RowState& row, const SiteTable& sites, OnDelete on_delete);
 

@@ -28,6 +28,8 @@ struct Hello {
   std::vector<TableSchema> tables;  // present and tracked here
   // Resume tokens (hex) of exchanges that broke off here, by sender (hex site id).
   std::vector<std::pair<std::string, std::string>> unfinished;
+  std::vector<std::string> retired;  // hex site ids: with these it exchanges nothing
+  bool joining = false;  // a full exchange into it is unfinished: it has to be given everything
 };
 std::string hello_to_json(const Hello& hello);
 Status hello_from_json(std::string_view json, Hello* out);
@@ -69,8 +71,8 @@ struct SessionReport {
 };
 
 // Runs a whole session. `progress`, if set, is called after each chunk; returning an error stops.
-// Errors: those of the endpoints; refused (a peer of the same identity), unsupported_version,
-// clock_drift, each naming the peer.
+// Errors: those of the endpoints; identity (a peer of the same id), refused (one was retired),
+// unsupported_version, clock_drift, each naming the peer.
 Status run_session(Endpoint* local, Endpoint* remote, const SessionOptions& options,
                    const std::function<Status(const SessionReport&)>& progress,
                    SessionReport* report);

@@ -16,7 +16,7 @@
 namespace syncline {
 
 struct Setting {
-  std::string key;    // "policy/<table>" or "policy/<table>/<column>", lower case
+  std::string key;    // "policy/<table>[/<column>]", lower case; membership.h has others
   std::string value;  // JSON text; empty: taken back
   Hlc hlc = 0;
   SiteId site;
@@ -31,6 +31,8 @@ class Settings {
   bool merge(const Setting& setting);
   // The value of a key, or null if it was never set or was taken back.
   const std::string* find(std::string_view key) const;
+  // The same, with those taken back, as a whole; null: nobody ever set it.
+  const Setting* find_setting(std::string_view key) const;
   // Including those taken back, in key order.
   std::vector<const Setting*> all() const;
   bool empty() const { return by_key_.empty(); }

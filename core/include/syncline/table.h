@@ -55,7 +55,7 @@ struct TableInfo {
   std::vector<ColumnInfo> columns;
   std::vector<ColumnNumber> key;
   // The version of every row that has no state: one dot of the site that enabled the table, with
-  // hlc 0, so that any tracked write is later. seq 0: there is none (a parked table).
+  // hlc 0, so that any tracked write is later; once every site has seen that, the melted version.
   Version baseline;
   OnDelete on_delete = OnDelete::update_wins;
   OnDelete default_on_delete = OnDelete::update_wins;  // where no setting says anything

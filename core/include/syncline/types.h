@@ -23,6 +23,9 @@ struct SiteId {
   auto operator<=>(const SiteId&) const = default;
 };
 
+// The site of melted versions: nobody. No database has this id.
+inline constexpr SiteId kNobody{};
+
 // 32 lower-case hex digits.
 std::string to_hex(const SiteId& id);
 // Errors: invalid_argument unless `text` is exactly 32 hex digits (either case).
@@ -63,6 +66,9 @@ struct Version {
   SiteIndex site = 0;
   bool dead = false;
 
+  // Stands for whatever stood here when that was forgotten, every site having seen it
+  // (docs/merge_rules.md, "Melting"): seq 0 of nobody, hlc 0. Every vector knows it.
+  bool melted() const { return seq == 0; }
   bool same_dot(const Version& other) const { return seq == other.seq && site == other.site; }
 };
 
