@@ -133,17 +133,17 @@ class Folder {
  public:
   Folder(sqlite3* db, Registry* registry) : db_(db), registry_(*registry), pool_(db, *registry) {}
 
-  Status run() {
-    VectorEntry head;
-    SYNCLINE_TRY(log_head(db_, &head));
-    if (head.seq <= registry_.folded) return {};
+  // Folds the entries up to position `last`.
+  Status run(uint64_t last) {
+    if (last <= registry_.folded) return {};
     Statement log;
     const std::string keys = key_list(registry_.key_columns);
     SYNCLINE_TRY(log.prepare(db_, "SELECT seq,ver,mask,t," + keys +
                                       " FROM main.sync_log WHERE "
-                                      "seq>?1 ORDER BY t," +
+                                      "seq>?1 AND seq<=?2 ORDER BY t," +
                                       keys + ",seq"));
     log.bind(1, registry_.folded);
+    log.bind(2, last);
     for (bool row = true;;) {
       SYNCLINE_TRY(log.next(&row));
       if (!row) break;
@@ -151,18 +151,18 @@ class Folder {
     }
     SYNCLINE_TRY(fold_pending());
     SYNCLINE_TRY(flush());
-    SYNCLINE_TRY(forget_images(head.seq));
-    registry_.folded = head.seq;
+    SYNCLINE_TRY(forget_images(last));
+    registry_.folded = last;
     if (registry_.origins.size() > 1) {
-      SYNCLINE_TRY(trim_origins(db_, head.seq));
+      SYNCLINE_TRY(trim_origins(db_, last));
       SYNCLINE_TRY(load_origins(db_, &registry_));
     }
-    SYNCLINE_TRY(save_meta(db_, "folded", Value::integer(static_cast<int64_t>(head.seq))));
+    SYNCLINE_TRY(save_meta(db_, "folded", Value::integer(static_cast<int64_t>(last))));
     return raise_floor(db_, hlc_max_ + 1);
   }
 
  private:
-  Status forget_images(uint64_t head) {
+  Status forget_images(uint64_t last) {
     std::vector<std::string> names;
     for (uint32_t table : touched_)
       names.push_back("sync_image_" + std::to_string(table));
@@ -179,7 +179,7 @@ class Folder {
       Statement images;
       SYNCLINE_TRY(
           images.prepare(db_, "DELETE FROM main." + quote_name(name) + " WHERE seq<=?1"));
-      images.bind(1, head);
+      images.bind(1, last);
       SYNCLINE_TRY(images.run());
     }
     return {};
@@ -325,7 +325,13 @@ Status read_current_row(TableAccess* access, const Registry& registry, RowKey ke
 }
 
 Status fold_all(sqlite3* db, Registry* registry) {
-  return Folder(db, registry).run();
+  VectorEntry head;
+  SYNCLINE_TRY(log_head(db, &head));
+  return fold_up_to(db, registry, head.seq);
+}
+
+Status fold_up_to(sqlite3* db, Registry* registry, uint64_t last) {
+  return Folder(db, registry).run(last);
 }
 
 }  // namespace syncline

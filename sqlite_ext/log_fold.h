@@ -34,4 +34,10 @@ Status read_current_row(TableAccess* access, const Registry& registry, RowKey ke
 // then one pass in key order.
 Status fold_all(sqlite3* db, Registry* registry);
 
+// The same up to log position `last`. Rows are read as they are now, by later entries, too, so the
+// state that this leaves is right only with those overlaid, as everyone does. REQUIRES: besides, no
+// row is held, and no table has policies that want notes, or parked columns: what they need of a
+// row is what it was between its entries.
+Status fold_up_to(sqlite3* db, Registry* registry, uint64_t last);
+
 }  // namespace syncline

@@ -9,6 +9,9 @@ namespace syncline {
 
 namespace {
 
+// Log entries folded in one transaction: a tenth of a second on a laptop.
+constexpr uint64_t kEntriesPerPart = 100'000;
+
 // Columns that were parked have a place now: what peers wrote in them goes into the base rows.
 Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, ColumnNumber column) {
   AccessPool pool(db, registry);
@@ -111,6 +114,31 @@ Status Operation::fold() {
   for (TableExtra& extra : registry_.extras)
     extra.adopting = false;
   return {};
+}
+
+Status Operation::may_fold_part(bool* may) {
+  *may = changes_.appeared.empty();
+  for (const TableExtra& extra : registry_.extras)
+    *may = *may && !extra.adopting;
+  for (const TableInfo& table : registry_.tables) {
+    for (const ColumnInfo& column : table.columns) {
+      *may = *may && column.present && !(column.policy && column.policy->needs_notes());
+    }
+  }
+  if (!*may) return {};
+  std::vector<RowRef> held;
+  SYNCLINE_TRY(list_held(db_, &held));
+  *may = held.empty();
+  return {};
+}
+
+Status Operation::fold_part(bool* more) {
+  VectorEntry head;
+  SYNCLINE_TRY(log_head(db_, &head));
+  const uint64_t last = registry_.folded + kEntriesPerPart;
+  *more = false;
+  if (head.seq > last) SYNCLINE_TRY(may_fold_part(more));
+  return *more ? fold_up_to(db_, &registry_, last) : fold();
 }
 
 Status Operation::begin_apply(const char* what) {

@@ -34,6 +34,9 @@ class Operation {
 
   // Folds the log, and stores what a change of the schema has made room for.
   Status fold();
+  // The same, but of a long log the beginning only; *more: call again in a transaction of its own.
+  // Folding a million entries at once keeps every other writer out for seconds.
+  Status fold_part(bool* more);
   // Switches triggers and foreign keys off until the end. REQUIRES: begin_write.
   Status begin_apply(const char* what);
   // Switches them on again.
@@ -47,6 +50,9 @@ class Operation {
   SqlitePort& port();
 
  private:
+  // Whether nothing speaks against folding a part of the log; see fold_up_to.
+  Status may_fold_part(bool* may);
+
   sqlite3* db_ = nullptr;
   WriteTransaction write_;
   ReadTransaction read_;
