@@ -19,7 +19,7 @@ constexpr char kHead[] = {'S', 'Y', 'N', 'C'};
 
 std::string seal_body(std::string_view input) {
   std::string bytes(kHead, sizeof kHead);
-  bytes.push_back(input.empty() ? '\2' : static_cast<char>(1 + input[0] % 2));  // the format
+  bytes.push_back(input.empty() ? '\3' : static_cast<char>(1 + input[0] % 3));  // the format
   bytes.push_back('\0');
   const std::string_view body = input.substr(std::min<size_t>(1, input.size()));
   append_varint(&bytes, body.size());
@@ -42,7 +42,7 @@ namespace {
 class Maker {
  public:
   explicit Maker(std::string_view recipe) : feed_(recipe) {
-    for (uint8_t i = 0; i < 4; ++i)
+    for (uint8_t i = 1; i < 5; ++i)
       site(i);
   }
 
@@ -62,6 +62,7 @@ class Maker {
     if (feed_.byte() < 60) header.predecessor = std::string(kHashBytes, 'p');
     header.token = feed_.bytes(40);
     settings(&header);
+    melting(&header);
     contexts_ = {vector(), vector()};
     static constexpr std::string_view kNames[] = {
         "item", "part", "noted", "ITEM", "elsewhere", "sync_log", "a\"b';--", "sqlite_schema"};
@@ -100,9 +101,13 @@ class Maker {
                                                    "{\"policy\":\"sql:max(a,b)\"}",
                                                    "{\"policy\":\"text\",\"severity\":\"high\"}",
                                                    "[[[[1]]]]",
-                                                   "{\"policy\":\"no such\"}"};
+                                                   "{\"policy\":\"no such\"}",
+                                                   "{\"name\":\"a\",\"joined_ms\":7}"};
     static constexpr std::string_view kKeys[] = {"policy/item", "policy/item/name",
-                                                 "policy/noted/count", "policy", "x/y/z"};
+                                                 "policy/noted/count", "policy", "x/y/z",
+                                                 "site/01010101010101010101010101010101",
+                                                 "retired/03030303030303030303030303030303",
+                                                 "site/zz", "retired/"};
     if (feed_.byte() < 200) return;
     std::map<std::string, Setting> by_key;
     for (uint64_t i = 0, count = feed_.below(4); i < count; ++i) {
@@ -115,6 +120,25 @@ class Maker {
     }
     for (const auto& [key, setting] : by_key)
       header->settings.push_back(setting);
+  }
+
+  // Mostly what a reader and an apply let pass, so that it gets to the rows.
+  void melting(ChunkHeader* header) {
+    if (feed_.byte() < 130) return;
+    header->melted = vector();
+    if (feed_.byte() < 220) header->knowledge.merge(header->melted);
+    header->full = feed_.byte() < 200;
+    if (!header->full && feed_.byte() < 200) header->since.merge(header->melted);
+    for (const char* name : {"item", "part", "noted"}) {
+      if (!header->full || feed_.byte() < 60) continue;
+      KeyRange range{name, "", "", feed_.byte() < 150, {"integer"}};
+      if (feed_.byte() < 100) range.after = encode_key(std::vector{Value::integer(2)});
+      if (!range.to_end) range.upto = encode_key(std::vector{Value::integer(feed_.byte() % 9)});
+      if (std::string_view(name) == "part") range.key_types.push_back("text");
+      if (feed_.byte() < 10) range.key_types[0] = "text";
+      header->ranges.push_back(range);
+    }
+    if (feed_.chance()) header->acknowledgements.emplace_back(some_site(), vector());
   }
 
   void table(ChunkWriter* writer, const std::string& name) {
@@ -172,6 +196,7 @@ class Maker {
     out.seq = feed_.byte() < 230 ? 1 + feed_.below(30) : feed_.number();
     out.hlc = feed_.byte() < 230 ? feed_.below(1000) << 16 : feed_.number();
     out.dead = feed_.byte() < 60;
+    if (feed_.byte() < 25) out = {0, 0, site(0), false};  // melted
     return out;
   }
   std::vector<Version> versions(uint64_t count_max) {

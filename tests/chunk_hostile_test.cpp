@@ -38,6 +38,7 @@ struct Raw {
   std::string row_count = varints({1});
   std::string contexts = varints({0});
   std::string settings = varints({0});
+  std::string melting = std::string(1, '\0');
   std::string sections = varints({1});
   std::string schema = std::string("\1t\2\2id\7integer\1v\7integer", 24) + varints({1, 0});
   std::string section_rows = varints({1});
@@ -51,11 +52,11 @@ struct Raw {
 
   std::string body() const {
     return sites + sender + exchange + place + vectors + tokens + row_count + contexts + settings +
-           sections + schema + section_rows + key + shapes + shape_runs + versions + context_ids +
+           melting + sections + schema + section_rows + key + shapes + shape_runs + versions + context_ids +
            notes + values + rest;
   }
   std::string bytes() const {
-    std::string out = std::string("SYNC\2\0", 6);
+    std::string out = std::string("SYNC\3\0", 6);
     append_varint(&out, body().size());
     return with_hash(out + body());
   }
@@ -266,7 +267,7 @@ TEST_CASE("chunk: malformed notes are refused", "[chunk][unit]") {
 
 TEST_CASE("chunk: another format version is refused as such", "[chunk][unit]") {
   std::string bytes = Raw().bytes();
-  bytes[4] = 3;
+  bytes[4] = 4;
   CHECK(read_all(bytes).code() == StatusCode::unsupported_version);
 }
 

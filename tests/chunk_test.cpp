@@ -4,6 +4,7 @@
 // checksum made right again; golden files of each format version. Hostile chunks built by hand are
 // in chunk_hostile_test.cpp.
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "support/catch.hpp"
@@ -34,7 +35,7 @@ struct TestChunk {
 
 SiteId site_id(uint8_t n) {
   SiteId id;
-  id.bytes.fill(n);
+  id.bytes.fill(n == 0 ? 255 : n);  // zeros are nobody's
   return id;
 }
 
@@ -74,6 +75,43 @@ class Generator {
     }
     for (TestTable& table : chunk->tables) {
       for (TestRow& row : table.rows) add_notes(&row.change.state);
+    }
+  }
+
+  // What format 3 has beyond format 2: melted versions, ranges, acknowledgements.
+  void add_melting(TestChunk* chunk) {
+    ChunkHeader& header = chunk->header;
+    header.melted = vector();
+    header.full = prng_.chance(0.5);
+    for (const TestTable& table : chunk->tables) {
+      if (!header.full) break;
+      KeyRange range{table.schema.name, "", "", prng_.chance(0.5), {"integer"}};
+      if (prng_.chance(0.5)) range.after = "b" + bytes(0, 10);
+      if (!range.to_end) range.upto = "c" + bytes(0, 10);
+      if (prng_.chance(0.3)) range.key_types.push_back("text");
+      header.ranges.push_back(range);
+    }
+    for (int i = 0; i < 2 && prng_.chance(0.5); ++i) {
+      std::set<SiteId> ids = {sites.id(site()), sites.id(site())};
+      header.acknowledgements.clear();
+      for (const SiteId& id : ids) {
+        header.acknowledgements.emplace_back(static_cast<SiteIndex>(sites.find(id)), vector());
+      }
+    }
+    const Version melted{0, 0, sites.intern(kNobody), false};
+    for (TestTable& table : chunk->tables) {
+      for (TestRow& row : table.rows) {
+        RowState& state = row.change.state;
+        if (!row.change.whole || !state.cells.empty() || prng_.chance(0.7)) continue;
+        if (std::any_of(state.rest.begin(), state.rest.end(),
+                        [](const Version& v) { return v.hlc == 0; })) {
+          continue;
+        }
+        const size_t columns = state.column_count;
+        state.rest.insert(state.rest.begin(), melted);
+        const std::vector<Value> none(columns);
+        state.rest_values.insert(state.rest_values.begin(), none.begin(), none.end());
+      }
     }
   }
 
@@ -269,6 +307,21 @@ void check_header(const ChunkHeader& got, const SiteTable& sites, const ChunkHea
   CHECK(vector_to_json(got.knowledge, sites) == vector_to_json(want.knowledge, want_sites));
   CHECK(got.predecessor == want.predecessor);
   CHECK(got.token == want.token);
+  CHECK(vector_to_json(got.melted, sites) == vector_to_json(want.melted, want_sites));
+  CHECK(got.full == want.full);
+  REQUIRE(got.ranges.size() == want.ranges.size());
+  for (size_t i = 0; i < got.ranges.size(); ++i) {
+    const KeyRange &a = got.ranges[i], &b = want.ranges[i];
+    CHECK(std::tie(a.table, a.after, a.upto, a.to_end, a.key_types) ==
+          std::tie(b.table, b.after, b.upto, b.to_end, b.key_types));
+  }
+  REQUIRE(got.acknowledgements.size() == want.acknowledgements.size());
+  for (size_t i = 0; i < got.acknowledgements.size(); ++i) {
+    const auto &[site, vector] = got.acknowledgements[i];
+    const auto &[want_site, want_vector] = want.acknowledgements[i];
+    CHECK(sites.id(site) == want_sites.id(want_site));
+    CHECK(vector_to_json(vector, sites) == vector_to_json(want_vector, want_sites));
+  }
   REQUIRE(got.settings.size() == want.settings.size());
   for (size_t i = 0; i < got.settings.size(); ++i) {
     CHECK(got.settings[i].key == want.settings[i].key);
@@ -319,6 +372,7 @@ TEST_CASE("chunk: random chunks come back as they were", "[chunk][unit]") {
     Generator generator(seed);
     TestChunk chunk = generator.chunk(seed % 10 == 0 ? 200 : 8);
     if (seed % 3 > 0) generator.add_notes(&chunk);
+    if (seed % 3 > 1) generator.add_melting(&chunk);
     chunk.header.row_count = 0;
     for (const TestTable& table : chunk.tables)
       chunk.header.row_count += table.rows.size();
@@ -453,12 +507,13 @@ TEST_CASE("chunk: a writer says what was wrong with its rows", "[chunk][unit]") 
 // first chunk when that format version was current. To add one for a new version: run this test
 // with SYNCLINE_WRITE_GOLDEN=1 and commit the new files; files of old versions never change.
 TEST_CASE("chunk: golden files are read forever and still written alike", "[chunk][golden]") {
-  constexpr int kFormat = 2;  // the current one
-  for (int i = 0; i < 6; ++i) {
+  constexpr int kFormat = 3;  // the current one
+  for (int i = 0; i < 9; ++i) {
     const int format = 1 + i / 3, seed = 101 + i % 3;
     Generator generator(static_cast<uint64_t>(seed));
     TestChunk chunk = sample(&generator);
     if (format > 1) generator.add_notes(&chunk);
+    if (format > 2) generator.add_melting(&chunk);
     chunk.header.row_count = 0;
     for (const TestTable& table : chunk.tables)
       chunk.header.row_count += table.rows.size();

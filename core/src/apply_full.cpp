@@ -99,6 +99,7 @@ Status ApplyRun::adopt_baseline(TableInfo* table) {
   SYNCLINE_TRY(port_.list_keys(*table, {}, 1, &any));
   if (!any.rows.empty()) return {};
   table->baseline = melted_version(&site_.sites);
+  wrote_ = true;
   return port_.set_baseline(*table, table->baseline);
 }
 

@@ -153,7 +153,6 @@ Status MemoryPort::set_baseline(const TableInfo& table, const Version& baseline)
   Version& now = data_.tables.at(table.number).info.baseline;
   data_.baselines.try_emplace(table.number, now);
   now = baseline;
-  now.site = data_.sites.intern(kNobody);
   return {};
 }
 

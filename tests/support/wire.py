@@ -124,8 +124,8 @@ def hash_of(data):
 
 def decode(data):
     outer = Reader(data)
-    if outer.take(4) != b"SYNC" or outer.byte() != 2:
-        raise BadChunk("not a chunk of format version 2")
+    if outer.take(4) != b"SYNC" or outer.byte() != 3:
+        raise BadChunk("not a chunk of format version 3")
     if outer.byte() != 0:
         raise BadChunk("the body is compressed")
     body = Reader(outer.take(outer.varint()))
@@ -139,6 +139,7 @@ def decode(data):
     header = read_header(body, sites)
     contexts = [read_vector(body, sites, {}) for _ in range(body.varint())]
     header["settings"] = [read_setting(body) for _ in range(body.varint())]
+    read_melting(body, sites, header)
     begin = body.at
     last_seq = {}
     tables = [read_section(body, sites, last_seq) for _ in range(body.varint())]
@@ -174,6 +175,19 @@ def read_header(body, sites):
 def read_setting(body):
     return {"key": body.text(), "value": body.text(), "hlc": body.varint(),
             "site": body.take(16).hex()}
+
+
+def read_melting(body, sites, header):
+    flags = body.byte()
+    header["melted"] = read_vector(body, sites, header["since"]) if flags & 1 else {}
+    header["ranges"] = [] if flags & 2 else None
+    for _ in range(body.varint() if flags & 2 else 0):
+        header["ranges"].append((body.text(), body.bytes(), body.byte(), body.bytes(),
+                                 [body.text() for _ in range(body.varint())]))
+    header["heard"] = {}
+    for _ in range(body.varint() if flags & 4 else 0):
+        site = sites[body.varint()]
+        header["heard"][site] = read_vector(body, sites, header["start"])
 
 
 def read_notes(rows, stream, sites, columns):

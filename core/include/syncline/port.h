@@ -205,7 +205,8 @@ class Port {
   // A new dot of this site for a version that the core is about to store at this row: its hlc is
   // the core's affair. A log has an entry with kMaskNoted for it.
   virtual Status new_dot(const TableInfo& table, RowKey key, Version* out);
-  // From now on rows without state have this version.
+  // From now on rows without state have this version. Its site may be new: save_exchange or
+  // save_melting follows.
   virtual Status set_baseline(const TableInfo& table, const Version& baseline);
   // What is known of `sites`; those of whom nothing was heard are left out. Empty: all of them.
   virtual Status load_acknowledgements(std::span<const SiteIndex> sites,
