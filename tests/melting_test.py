@@ -1,5 +1,5 @@
-"""The model of melting (tests/model/melting_model.py): its rules hold over random runs, and without
-a rule that matters for what is kept some run goes wrong.
+"""The model of melting (tests/model/melting_model.py): its rules hold over random runs, and a run
+goes wrong without each rule for which one is known.
 
     tests/model/melting_model.py --seeds 5000 --first 1000    # more runs
     tests/model/melting_model.py --break all                  # what each rule is for

@@ -351,7 +351,7 @@ class Run:
 # Rules and a seed that goes wrong without them.
 SEEN = {"raise_first": 16, "whole_dead": 33, "rewrite": 68, "range": 9, "refuse": 30, "stands": 16,
         "star_travels": 18, "star_unknown": 22, "plain": 81, "apart": 11,
-        "base_first": 16, "begin": 0, "full": 4}
+        "base_first": 16, "begin": 0, "full": 4, "named": 1, "redelete": 429}
 
 
 def outcome(seed, rules, regime=None):
