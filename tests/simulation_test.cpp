@@ -3,6 +3,7 @@
 //
 //   SYNCLINE_SEED=n   runs that seed alone
 //   SYNCLINE_SEEDS=n  runs n seeds (default 150), from SYNCLINE_FIRST (default 0)
+//   SYNCLINE_STEPS=n  steps of a run (default 250)
 //   SYNCLINE_STOP=n   ends after n seeds that fail (default 10)
 //   SYNCLINE_TRACE=1  tells on standard error what is done
 #include <chrono>
@@ -14,7 +15,7 @@
 using namespace syncline::test;
 
 TEST_CASE("simulation: sites stay true under faults and come together", "[simulation]") {
-  constexpr int kSteps = 250;
+  const int steps = static_cast<int>(number_from_env("SYNCLINE_STEPS", 250));
   const uint64_t one = number_from_env("SYNCLINE_SEED", UINT64_MAX);
   const uint64_t first = one != UINT64_MAX ? one : number_from_env("SYNCLINE_FIRST", 0);
   const uint64_t count = one != UINT64_MAX ? 1 : number_from_env("SYNCLINE_SEEDS", 150);
@@ -25,7 +26,7 @@ TEST_CASE("simulation: sites stay true under faults and come together", "[simula
     std::string broken;
     try {
       Simulation simulation(seed);
-      broken = simulation.run(kSteps);
+      broken = simulation.run(steps);
       operations += simulation.operations();
     } catch (const std::exception& error) {
       broken = std::string("exception: ") + error.what();

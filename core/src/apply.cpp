@@ -116,7 +116,8 @@ Status ApplyRun::check_clock(Hlc hlc) {
                 "the chunk holds a version " + seconds(ms - site_.now_ms) +
                     " ahead of this database's clock; at most " + seconds(options_.drift_ms_max) +
                     " are accepted",
-                "correct the clock of the site that wrote it, or of this machine");
+                "set the clock right, there or here; if it was wrong only once, there: SELECT "
+                "sync_new_identity()");
 }
 
 Status ApplyRun::apply_tables(ChunkReader* reader) {

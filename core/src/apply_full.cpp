@@ -6,6 +6,7 @@
 #include "apply_run.h"
 #include "syncline/horizon.h"
 #include "syncline/membership.h"
+#include "token.h"
 
 namespace syncline {
 namespace {
@@ -64,7 +65,9 @@ Status ApplyRun::take_melted(const ChunkHeader& header) {
   if (header.full || (header.last && header.melted.covered_by(knowledge_after_))) {
     update_.melted.merge(header.melted);
   }
-  if (header.full && header.last) {
+  bool others = false;
+  if (header.full && header.last) SYNCLINE_TRY(has_other_full_exchange(&others));
+  if (header.full && header.last && !others) {
     // All rows were joined whole: nothing that is left stands for more than one of both knows. An
     // exchange that broke off for good may have promised more.
     VersionVector both = knowledge_after_;
@@ -74,6 +77,17 @@ Status ApplyRun::take_melted(const ChunkHeader& header) {
     }
   }
   update_.melted_changed = !(update_.melted == site_.melted);
+  return {};
+}
+
+Status ApplyRun::has_other_full_exchange(bool* out) {
+  std::vector<std::pair<SiteId, std::string>> open;
+  SYNCLINE_TRY(port_.list_incoming(&open));
+  for (const auto& [sender, bytes] : open) {
+    Token token;
+    const bool readable = read_token(bytes, &site_.sites, &token).ok();
+    *out = *out || (sender != header_->sender && readable && token.position.everything);
+  }
   return {};
 }
 

@@ -72,6 +72,7 @@ class ApplyRun {
   Status check_membership(const ChunkHeader& header) const;
   Status check_melted(const ChunkHeader& header, bool* stale);
   Status take_melted(const ChunkHeader& header);
+  Status has_other_full_exchange(bool* out);
   Status take_acknowledgements(const ChunkHeader& header);
   Status adopt_baseline(TableInfo* table);
   Status sweep_before(const std::string& table);

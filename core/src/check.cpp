@@ -61,7 +61,9 @@ class RowCheck {
   }
 
   Status scan() {
-    SYNCLINE_TRY(port_.open_scan(VersionVector(), ScanStart()));
+    ScanStart start;
+    start.everything = true;  // the log does not name all rows with state
+    SYNCLINE_TRY(port_.open_scan(VersionVector(), start));
     for (RowBatch batch;;) {
       SYNCLINE_TRY(port_.check_interrupt());
       SYNCLINE_TRY(port_.scan(limits::rows_per_batch, &batch));

@@ -8,12 +8,12 @@
 
 namespace syncline {
 
-bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites,
-                      RowState* row) {
+bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* row) {
   bool any = false;
   const auto change = [&](Version* v) {
-    if (v->site != from || v->seq <= after) return;
-    v->site = to;
+    if (v->site != relabel.from || v->seq <= relabel.after) return;
+    v->site = relabel.to;
+    v->hlc = std::min(v->hlc, relabel.latest);
     any = true;
   };
   for (Version& v : row->rest)
@@ -22,11 +22,13 @@ bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTa
     change(&c.version);
   if (!any) return false;
   // A policy's note names the old id inside: without it the version counts as an assignment.
-  std::erase_if(row->notes, [&](const VersionNote& n) {
-    return n.site == from && n.seq > after && n.column != kRowNote;
-  });
+  const auto goes = [&](const VersionNote& n) {
+    return n.site == relabel.from && n.seq > relabel.after;
+  };
+  std::erase_if(row->notes,
+                [&](const VersionNote& n) { return goes(n) && n.column != kRowNote; });
   for (VersionNote& n : row->notes) {
-    if (n.site == from && n.seq > after) n.site = to;
+    if (goes(n)) n.site = relabel.to;
   }
   std::sort(row->notes.begin(), row->notes.end(), [](const VersionNote& a, const VersionNote& b) {
     return std::tie(a.column, a.site, a.seq) < std::tie(b.column, b.site, b.seq);

@@ -145,9 +145,16 @@ void make_baseline(const TableInfo& table, RowState* out);
 // the base table lacks it).
 void resolve_same(std::span<const Value> base, RowState* row);
 
-// Gives the versions of `from` beyond seq `after` to the site `to`, under the same seqs. Returns
-// whether there were any.
-bool relabel_versions(SiteIndex from, uint64_t after, SiteIndex to, const SiteTable& sites,
-                      RowState* row);
+// The versions of `from` beyond seq `after` go to the site `to`, under the same seqs. Clocks beyond
+// `latest` become `latest`: what a clock that was wrong has stamped.
+struct Relabel {
+  SiteIndex from = 0;
+  uint64_t after = 0;
+  SiteIndex to = 0;
+  Hlc latest = ~Hlc{0};
+};
+
+// Returns whether there were any.
+bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* row);
 
 }  // namespace syncline
