@@ -87,7 +87,7 @@ void row_state(std::string_view input) {
   const Value key[] = {Value::integer(1)};
   std::vector<Conflict> conflicts;
   find_conflicts(table, key, row, sites, &conflicts);
-  relabel_versions(1, 2, 3, sites, &row);
+  relabel_versions({1, 2, 3}, sites, &row);
 }
 
 namespace {

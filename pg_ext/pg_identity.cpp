@@ -12,12 +12,6 @@ namespace syncline::pg {
 
 namespace {
 
-struct Relabel {
-  SiteIndex from = 0;
-  uint64_t after = 0;
-  SiteIndex to = 0;
-};
-
 Status relabel_batch(const TableInfo& table, const SiteTable& sites, const Relabel& relabel,
                      std::span<const SlBytes> keys) {
   std::vector<SlStateRow> rows(keys.size()), changed;
@@ -28,13 +22,14 @@ Status relabel_batch(const TableInfo& table, const SiteTable& sites, const Relab
   for (SlStateRow& row : rows) {
     RowState state;
     SYNCLINE_TRY(unpack_row(packed_row(row), table.column_count(), &state));
-    if (!relabel_versions(relabel.from, relabel.after, relabel.to, sites, &state)) continue;
+    if (!relabel_versions(relabel, sites, &state)) continue;
     // Without a shown row every value stays as it is; `stored` only chooses what need not be
     // listed.
     cells.emplace_back();
     const bool stored = (row.flags & (kPackedDead | kPackedHeld)) == 0;
     const PackedRow packed = pack_row(state, table, nullptr, stored, &cells.back());
     row.site = static_cast<int32_t>(packed.site);
+    row.hlc = static_cast<int64_t>(packed.hlc);
     row.flags = static_cast<int32_t>(packed.flags);
     row.cells = bytes(packed.cells);
     changed.push_back(row);
@@ -69,13 +64,15 @@ Status relabel_all(const Relabel& relabel, int64_t begin) {
 
 }  // namespace syncline::pg
 
-void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatus* status) {
+void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t latest, int64_t begin,
+                 SlStatus* status) {
   using namespace syncline::pg;
   status->code = 0;
   status->message[0] = status->hint[0] = '\0';
   try {
-    const Relabel relabel = {static_cast<syncline::SiteIndex>(from), static_cast<uint64_t>(after),
-                             static_cast<syncline::SiteIndex>(to)};
+    const syncline::Relabel relabel = {
+        static_cast<syncline::SiteIndex>(from), static_cast<uint64_t>(after),
+        static_cast<syncline::SiteIndex>(to), static_cast<syncline::Hlc>(latest)};
     fill(relabel_all(relabel, begin), status);
   } catch (...) {
     fill_exception(status);

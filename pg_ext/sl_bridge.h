@@ -466,7 +466,8 @@ void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
 /*
  * Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`.
  */
-void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t begin, SlStatus *status);
+void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t latest, int64_t begin,
+				 SlStatus *status);
 
 /*
  * What a merge shows in one column of rows with these states: absent or same where state has

@@ -46,6 +46,18 @@
 #include "varatt.h"				/* 16: no longer part of postgres.h */
 #endif
 
+/* The timeline that this server writes. */
+static inline int64
+sl_timeline(void)
+{
+#if PG_VERSION_NUM >= 150000
+	return GetWALInsertionTimeLine();
+#else
+	(void) RecoveryInProgress();	/* sets it */
+	return ThisTimeLineID;
+#endif
+}
+
 #ifndef TUPLESORT_NONE
 #define TUPLESORT_NONE false	/* 15: was a flag, random access or not */
 #endif

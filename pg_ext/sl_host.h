@@ -188,7 +188,15 @@ extern void sl_new_identity(void);
  * have goes over to the new id. Call it between sl_merge_begin and sl_merge_end, after a fold.
  */
 extern void sl_give_up_identity(void);
-/* The same as an operation of its own; it is undone if the caller's transaction is rolled back. */
+/*
+ * Between sl_merge_begin and sl_merge_end: is something here further ahead of the clock than peers
+ * accept? Then sl_give_up_identity stamps anew what it hands over.
+ */
+extern bool sl_clock_was_ahead(void);
+/*
+ * sl_give_up_identity as an operation of its own; it is undone if the caller's transaction is
+ * rolled back.
+ */
 extern void sl_take_new_identity(const char *function_name);
 
 /* ---- sl_trigger.c ---------------------------------------------------------------------------- */

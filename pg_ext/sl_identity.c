@@ -2,16 +2,25 @@
  * sl_identity.c: which incarnation of which database this is.
  *
  * A site id must never be used by two databases. The counter row therefore carries witnesses of
- * where it was made: the server's system identifier, the database's oid, and the inode of its
- * PG_VERSION file. A restored dump has none (sl_restored_self), a TEMPLATE copy has another oid, a
- * file copy or a base backup another inode. Whoever finds them wrong takes a new id and keeps the
- * old one as the predecessor, whose changes up to now are known here. This only finds a copy soon;
- * that every vector carries a witness of our own changes finds it for certain (see
- * sl_leaf_recognise).
+ * where it was made: the server's system identifier and timeline, the database's oid, and inode and
+ * time of birth of its PG_VERSION file. A restored dump has none (sl_restored_self), a TEMPLATE
+ * copy has another oid, a file copy or a base backup another file, pg_upgrade another identifier,
+ * and whatever ends a recovery by promotion, a standby or a restore to a point in time, another
+ * timeline. Whoever finds them wrong takes a new id and keeps the old one as the predecessor, whose
+ * changes up to now are known here.
+ *
+ * A promoted standby cannot know that it received all that its primary sent to others, nor that the
+ * primary writes no more: it never keeps the id. That costs one entry in vectors, and nothing is
+ * sent again.
+ *
+ * Witnesses only find a copy soon; that every vector carries a witness of our own changes finds it
+ * for certain (see sl_leaf_recognise).
  */
 #include "sl_host.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -22,12 +31,30 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+/* How far ahead peers accept a version: limits::drift_ms_max_default of the core. */
+#define DRIFT_MS INT64CONST(300000)
+
 typedef struct Witness
 {
 	int64		system_identifier;
 	int64		database_oid;
 	int64		file_inode;
+	int64		file_birth;		/* ns since 1970; 0: the file system does not say */
+	int64		timeline;
 } Witness;
+
+static int64
+birth_of(const char *path)
+{
+#ifdef STATX_BTIME
+	struct statx file;
+
+	if (statx(AT_FDCWD, path, AT_STATX_SYNC_AS_STAT, STATX_BTIME, &file) == 0 &&
+		(file.stx_mask & STATX_BTIME) != 0)
+		return file.stx_btime.tv_sec * INT64CONST(1000000000) + file.stx_btime.tv_nsec;
+#endif
+	return 0;
+}
 
 static void
 current_witness(Witness *witness)
@@ -39,6 +66,8 @@ current_witness(Witness *witness)
 	witness->database_oid = MyDatabaseId;
 	snprintf(path, sizeof(path), "%s/PG_VERSION", DatabasePath);
 	witness->file_inode = stat(path, &file) == 0 ? (int64) file.st_ino : 0;
+	witness->file_birth = birth_of(path);
+	witness->timeline = sl_timeline();
 }
 
 static Datum
@@ -54,16 +83,18 @@ new_id(void)
 static void
 write_witness(void)
 {
-	static const Oid types[] = {INT8OID, INT8OID, INT8OID};
+	static const Oid types[] = {INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
 	Witness		witness;
-	Datum		values[3];
+	Datum		values[lengthof(types)];
 
 	current_witness(&witness);
 	values[0] = Int64GetDatum(witness.system_identifier);
 	values[1] = Int64GetDatum(witness.database_oid);
 	values[2] = Int64GetDatum(witness.file_inode);
-	sl_exec("UPDATE syncline.self SET system_identifier = $1, database_oid = $2, file_inode = $3",
-			3, types, values, NULL);
+	values[3] = Int64GetDatum(witness.file_birth);
+	values[4] = Int64GetDatum(witness.timeline);
+	sl_exec("UPDATE syncline.self SET system_identifier = $1, database_oid = $2, file_inode = $3,"
+			" file_birth = $4, timeline = $5", lengthof(types), types, values, NULL);
 }
 
 /* Makes the counter row of a database that has none. */
@@ -117,19 +148,69 @@ sl_new_identity(void)
 	renumber_attributes();
 }
 
+static int64
+now_hlc(void)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	return ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
+}
+
+bool
+sl_clock_was_ahead(void)
+{
+	SlCounters *counters = sl_counters();
+
+	return Max(counters->floor, counters->own_hlc) > now_hlc() + (DRIFT_MS << 16);
+}
+
+/*
+ * The latest clock that our own versions may have. If the clock was ahead once it is now's, or
+ * beyond what came from others; the floor falls back to it.
+ */
+static int64
+latest_clock(void)
+{
+	SlCounters *counters = sl_counters();
+
+	if (!sl_clock_was_ahead())
+		return PG_INT64_MAX;
+	counters->floor = now_hlc();
+	if (sl_exec("SELECT max(hlc) FROM syncline.vector", 0, NULL, NULL, NULL) == 1)
+		counters->floor = Max(counters->floor, sl_result_int64(0, 1));
+	counters->own_hlc = Min(counters->own_hlc, counters->floor);
+	return counters->floor;
+}
+
+/* What stands elsewhere than in rows, after a clock that was ahead. */
+static void
+stamp_anew(int32 from, int64 latest)
+{
+	static const Oid types[] = {INT4OID, INT8OID};
+	const Datum values[] = {Int32GetDatum(from), Int64GetDatum(latest)};
+
+	sl_exec("UPDATE syncline.mark SET hlc = $2 WHERE hlc > $2 AND $1 >= 0",
+			lengthof(types), types, values, NULL);
+	sl_exec("UPDATE syncline.setting s SET hlc = $2 FROM syncline.site i"
+			" WHERE i.n = $1 AND s.site = i.id AND s.hlc > $2",
+			lengthof(types), types, values, NULL);
+}
+
 /* What is said about the old id's dots beyond `shared` is now about the new id's. */
 static void
 hand_over(int32 from, int32 to, int64 shared)
 {
 	static const Oid types[] = {INT4OID, INT4OID, INT8OID};
 	const Datum values[] = {Int32GetDatum(from), Int32GetDatum(to), Int64GetDatum(shared)};
+	int64		latest = latest_clock();
 	SlStatus	status;
 	int64		begin = 0;
 
 	if (sl_exec("SELECT min(begin) FROM syncline.growth WHERE site = $1 AND seq > $3 AND $2 >= 0",
 				lengthof(types), types, values, NULL) == 1)
 		begin = sl_result_int64(0, 1);
-	slb_relabel(from, shared, to, begin, &status);
+	slb_relabel(from, shared, to, latest, begin, &status);
 	sl_report(&status);
 	sl_exec("UPDATE syncline.growth SET site = $2 WHERE site = $1 AND seq > $3",
 			lengthof(types), types, values, NULL);
@@ -142,6 +223,7 @@ hand_over(int32 from, int32 to, int64 shared)
 			lengthof(types), types, values, NULL);
 	sl_exec("DELETE FROM syncline.mark WHERE seq <= $3 AND $1 >= 0 AND $2 >= 0",
 			lengthof(types), types, values, NULL);
+	stamp_anew(from, latest);
 	sl_exec("UPDATE syncline.self SET predecessor = $1, site = $2, shared = 0 WHERE $3 >= 0",
 			lengthof(types), types, values, NULL);
 }
@@ -191,7 +273,9 @@ witness_fits(void)
 	current_witness(&witness);
 	return sl_result_int64(0, 1) == witness.system_identifier &&
 		sl_result_int64(0, 2) == witness.database_oid &&
-		sl_result_int64(0, 3) == witness.file_inode;
+		sl_result_int64(0, 3) == witness.file_inode &&
+		(sl_result_int64(0, 4) == witness.file_birth || witness.file_birth == 0) &&
+		sl_result_int64(0, 5) == witness.timeline;
 }
 
 /* Makes the counter row, or takes a new id, unless another session has by now. */
@@ -208,12 +292,14 @@ settle(const char *read)
 void
 sl_site_ensure(void)
 {
-	const char *read = "SELECT system_identifier, database_oid, file_inode FROM syncline.self";
+	const char *read = "SELECT system_identifier, database_oid, file_inode, file_birth, timeline"
+		" FROM syncline.self";
 
+	/* a reader cannot settle it; what it says is what is stored */
+	if (RecoveryInProgress() || XactReadOnly)
+		return;
 	SPI_connect();
-	if ((sl_exec(read, 0, NULL, NULL, NULL) == 0 || !witness_fits()) &&
-		/* a reader cannot settle it; what it says is what is stored */
-		!RecoveryInProgress() && !XactReadOnly)
+	if (sl_exec(read, 0, NULL, NULL, NULL) == 0 || !witness_fits())
 		settle(read);
 	SPI_finish();
 }

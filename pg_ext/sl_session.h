@@ -25,6 +25,7 @@ typedef struct SlStep
 	SlBytes options;			/* JSON */
 	SlBytes output;				/* out; lives until the next step */
 	SlChunk chunk;				/* out, of produce; `output` is where to go on */
+	bool stamped;				/* out, of set_clock: changes have new clocks */
 	bool failed;
 	char sqlstate[6];
 	char message[512];
@@ -34,6 +35,8 @@ void sl_leaf_step_hello(void *step);
 void sl_leaf_step_produce(void *step);
 void sl_leaf_step_consume(void *step);
 void sl_leaf_step_answer(void *step);	/* input: the question */
+/* If this database's clock was ahead once: stamps anew what no peer is known to have. */
+void sl_leaf_step_set_clock(void *step);
 
 /* Waits for a socket, or without one (-1) for the time to pass. Ends when the caller is gone. */
 typedef struct SlWait

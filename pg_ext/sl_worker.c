@@ -139,6 +139,23 @@ answer(SlStep *step)
 	step->output = keep(sl_answer(step->input));
 }
 
+static void
+set_clock(SlStep *step)
+{
+	sl_merge_begin("sync_now");
+	sl_fold(true);
+	step->stamped = sl_clock_was_ahead();
+	if (step->stamped)
+		sl_give_up_identity();
+	sl_merge_end();
+}
+
+void
+sl_leaf_step_set_clock(void *step)
+{
+	run_step(step, set_clock);
+}
+
 void
 sl_leaf_step_answer(void *step)
 {

@@ -42,7 +42,9 @@ CREATE TABLE syncline.self (
   predecessor int4,                       -- the site this one was copied or restored from
   system_identifier int8,
   database_oid int8,
-  file_inode int8                         -- of the database's PG_VERSION file
+  file_inode int8,                        -- of the database's PG_VERSION file
+  file_birth int8,
+  timeline int8
 );
 
 -- What is known of other sites: all their changes up to seq, whose hlc is the witness.

@@ -3,6 +3,7 @@
 
 #include <ctime>
 
+#include "sqlite_ext/identity.h"
 #include "sqlite_ext/operation.h"
 #include "syncline/chunk.h"
 #include "syncline/exporter.h"
@@ -42,8 +43,12 @@ class ChunkSource : public RowSource {
     SYNCLINE_TRY(pin());
     SYNCLINE_TRY(cache_.enlarge(db_));
     SYNCLINE_TRY(operation.begin_in_snapshot(db_, "sync_changes_since"));
+    SYNCLINE_TRY(refuse_copy(operation.registry()));
     SYNCLINE_TRY(export_chunk(&operation.port(), vector_, options_, resume_, &chunk_));
-    if (!durable_) SYNCLINE_TRY(make_durable(db_));
+    if (!durable_) {
+      SYNCLINE_TRY(make_durable(db_));
+      SYNCLINE_TRY(note_what_leaves(db_, operation.registry()));
+    }
     durable_ = true;
     resume_ = chunk_.resume_hex;
     done_ = chunk_.last;
@@ -70,6 +75,18 @@ class ChunkSource : public RowSource {
   }
 
  private:
+  // Nothing is written here, a new id neither; what cannot be written has no changes of its own.
+  Status refuse_copy(const Registry& registry) {
+    bool copied = false;
+    if (durable_ || sqlite3_db_readonly(db_, "main") == 1) return {};
+    SYNCLINE_TRY(was_copied(db_, registry, &copied));
+    if (!copied) return {};
+    return {StatusCode::identity,
+            "this database is a copy, or was put back from a backup, and has the site id of the "
+            "original",
+            "SELECT sync_new_identity() first; sync_now and sync_apply do so themselves"};
+  }
+
   Status pin() {
     if (pin_.prepared()) return {};
     int64_t there = 0;

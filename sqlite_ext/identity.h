@@ -9,10 +9,33 @@
 
 namespace syncline {
 
-// REQUIRES: begin_write. ENSURES: registry().self() is a site nobody has seen.
-Status take_new_identity(Operation* operation);
+// Whether the file shows that this database is a copy, or was put back in an older state
+// (file_witness.h). What stood in row state before, our id still made.
+Status was_copied(sqlite3* db, const Registry& registry, bool* yes);
+// From now on the database belongs to this file. REQUIRES: a write transaction.
+Status remember_file(sqlite3* db, const Registry& registry);
+// Where the clock's floor is ahead of the clock, two copies of a database stamp alike, and no
+// vector tells them apart: ends what is to be folded with an entry of random clock. REQUIRES: a
+// write transaction.
+Status mark_head(sqlite3* db, const Registry& registry);
 
-// The same as a call of its own.
+// Remembers beside the file that our changes up to now leave it. REQUIRES: they are durable.
+Status note_what_leaves(sqlite3* db, const Registry& registry);
+
+// Whether our own history has this hlc at this seq.
+Status has_made(sqlite3* db, const Registry& registry, const VectorEntry& own, bool* yes);
+
+// Whether something written here, or the clock's floor, is further ahead of the clock than peers
+// accept: it was set to the future once.
+Status clock_was_ahead(sqlite3* db, bool* yes);
+
+// Takes a new id. Own dots up to `certain`, or known to be shared, keep the old one. If the clock
+// was ahead, what is beyond them is stamped anew, and the clock's floor falls back to the latest
+// version that came from others. REQUIRES: a write transaction; the log is folded. ENSURES:
+// registry->self() is a site nobody has seen.
+Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain);
+
+// Folds, and takes a new id, in a transaction of its own.
 Status take_new_identity(sqlite3* db);
 
 // Remembers that own dots up to `seq` have reached another site. REQUIRES: a write transaction.

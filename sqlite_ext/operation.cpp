@@ -2,6 +2,7 @@
 #include "sqlite_ext/operation.h"
 
 #include "sqlite_ext/conflict_store.h"
+#include "sqlite_ext/identity.h"
 #include "sqlite_ext/log_fold.h"
 #include "syncline/apply.h"
 
@@ -61,6 +62,7 @@ Status Operation::begin_write(sqlite3* db, const char* what) {
   SYNCLINE_TRY(load_registry(db, &registry_));
   if (!registry_.exists) {
     SYNCLINE_TRY(create_registry(db, &registry_));
+    SYNCLINE_TRY(remember_file(db, registry_));
     return note_schema_version(db, &registry_);
   }
   SYNCLINE_TRY(check_schema(db, true, &registry_, &changes_));
@@ -90,6 +92,15 @@ Status Operation::begin_in_snapshot(sqlite3* db, const char* what) {
 }
 
 Status Operation::fold() {
+  bool copied = false;
+  SYNCLINE_TRY(was_copied(db_, registry_, &copied));
+  // The original folded these: they are in its row state, too.
+  const uint64_t certain = registry_.folded;
+  SYNCLINE_TRY(fold_log());
+  return copied ? give_up_identity(db_, &registry_, certain) : remember_file(db_, registry_);
+}
+
+Status Operation::fold_log() {
   // First of all, since entries of the log that are older than the column count as writing it.
   bool retry = !changes_.appeared.empty();
   if (retry) SYNCLINE_TRY(begin_apply("filling a column that was added"));
@@ -98,6 +109,7 @@ Status Operation::fold() {
   }
   changes_.appeared.clear();
   const uint64_t folded_before = registry_.folded;
+  SYNCLINE_TRY(mark_head(db_, registry_));
   SYNCLINE_TRY(fold_all(db_, &registry_));
   for (const TableExtra& extra : registry_.extras)
     retry = retry || extra.adopting;
@@ -117,7 +129,10 @@ Status Operation::fold() {
 }
 
 Status Operation::may_fold_part(bool* may) {
-  *may = changes_.appeared.empty();
+  // What is in row state counts as written under the old id: a copy settles that first.
+  bool copied = false;
+  SYNCLINE_TRY(was_copied(db_, registry_, &copied));
+  *may = !copied && changes_.appeared.empty();
   for (const TableExtra& extra : registry_.extras)
     *may = *may && !extra.adopting;
   for (const TableInfo& table : registry_.tables) {

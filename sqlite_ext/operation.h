@@ -32,7 +32,8 @@ class Operation {
   // Exports of this operation use and keep `changes`, which must outlive it.
   void share_changes(ChangeList* changes) { changes_kept_ = changes; }
 
-  // Folds the log, and stores what a change of the schema has made room for.
+  // Folds the log, and stores what a change of the schema has made room for. If the file shows that
+  // this database is a copy or was put back, it takes a new id.
   Status fold();
   // The same, but of a long log the beginning only; *more: call again in a transaction of its own.
   // Folding a million entries at once keeps every other writer out for seconds.
@@ -50,6 +51,7 @@ class Operation {
   SqlitePort& port();
 
  private:
+  Status fold_log();
   // Whether nothing speaks against folding a part of the log; see fold_up_to.
   Status may_fold_part(bool* may);
 

@@ -70,7 +70,11 @@ Status SqliteEndpoint::fold_if_needed() {
                              "SELECT value<>" + std::to_string(version) +
                                  " FROM main.sync_meta WHERE key='schema_version'",
                              1, &schema_moved));
-  if (unfolded == 0 && schema_moved == 0) return {};
+  Registry registry;
+  bool copied = false;
+  SYNCLINE_TRY(load_registry(db_, &registry));
+  if (registry.exists) SYNCLINE_TRY(was_copied(db_, registry, &copied));
+  if (unfolded == 0 && schema_moved == 0 && !copied) return {};
   return fold_in_parts(db_);
 }
 
@@ -110,8 +114,9 @@ Status SqliteEndpoint::produce_once(const std::string& vector_json, const std::s
   SYNCLINE_TRY(export_chunk(&operation.port(), vector_json, options, resume_hex, out));
   VectorEntry head;
   SYNCLINE_TRY(log_head(db_, &head));
-  const bool news = out->row_count > 0 || operation.port().shared_seen() < head.seq;
-  return news ? make_durable(db_) : Status();
+  if (out->row_count == 0 && operation.port().shared_seen() >= head.seq) return {};
+  SYNCLINE_TRY(make_durable(db_));
+  return note_what_leaves(db_, operation.registry());
 }
 
 Status SqliteEndpoint::produce(const std::string& vector_json, const std::string& resume_hex,

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "sqlite_ext/conflict_store.h"
+#include "sqlite_ext/identity.h"
 #include "sqlite_ext/schema_check.h"
 
 namespace syncline {
@@ -62,13 +63,7 @@ Status SqlitePort::load_site(SiteState* out) {
 Status SqlitePort::recognises(const VectorEntry& own, bool* yes) {
   *yes = own.seq == 0;
   if (own.seq == 0) return {};
-  Statement s;
-  SYNCLINE_TRY(s.prepare(db_, "SELECT ver FROM main.sync_log WHERE seq=?1 AND seq>=?2"));
-  s.bind(1, own.seq);
-  s.bind(2, registry_.incarnations.back().from_seq);
-  bool row = false;
-  SYNCLINE_TRY(s.next(&row));
-  *yes = row && static_cast<Hlc>(s.integer(0)) == own.hlc;
+  SYNCLINE_TRY(has_made(db_, registry_, own, yes));
   if (*yes) shared_seen_ = std::max(shared_seen_, own.seq);
   return {};
 }

@@ -3,6 +3,7 @@
 // No transaction is open here while the peer is waited for: each step of the session is a
 // transaction of its own, on its own side.
 #include <chrono>
+#include <cstdlib>
 
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/identity.h"
@@ -34,13 +35,28 @@ Status note_peer_vector(sqlite3* db, const std::string& vector_json) {
   return operation.commit();
 }
 
+// A version was refused as too far ahead although the two clocks agree: where this database's own
+// clock was ahead once, it stamps anew what nobody has accepted, and the session is worth another
+// try.
+Status set_clock_right(sqlite3* db, const Status& done, const SessionOptions& options,
+                       const SessionReport& report, bool* again) {
+  const auto apart = static_cast<uint64_t>(std::llabs(report.peer_clock_ahead_ms));
+  if (done.code() != StatusCode::clock_drift || apart > options.drift_ms_max) return {};
+  SYNCLINE_TRY(clock_was_ahead(db, again));
+  return *again ? take_new_identity(db) : Status();
+}
+
 Status run_with(sqlite3* db, Endpoint* remote, const SessionOptions& options,
                 SessionReport* report) {
   SqliteEndpoint local(db, "", options.drift_ms_max);
   const auto progress = [db](const SessionReport&) {
     return interrupted(db) ? Status(StatusCode::cancelled, "interrupted") : Status();
   };
-  SYNCLINE_TRY(run_session(&local, remote, options, progress, report));
+  Status done = run_session(&local, remote, options, progress, report);
+  bool again = false;
+  SYNCLINE_TRY(set_clock_right(db, done, options, *report, &again));
+  if (again) done = run_session(&local, remote, options, progress, report);
+  if (!done.ok()) return done;
   return note_peer_vector(db, report->peer_vector);
 }
 

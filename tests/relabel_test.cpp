@@ -36,7 +36,7 @@ RowState row_of(std::vector<Version> rest, std::vector<CellVersion> cells) {
 TEST_CASE("relabel: versions beyond the seq go over, others stay", "[relabel][unit]") {
   const SiteTable sites = three_sites();
   RowState row = row_of({{5, 100, 0, false}}, {{1, {9, 110, 0, true}, Value::null()}});
-  REQUIRE(relabel_versions(0, 5, 2, sites, &row));
+  REQUIRE(relabel_versions({0, 5, 2}, sites, &row));
   CHECK(row.rest[0].site == 0);
   CHECK(row.cells[0].version.site == 2);
   CHECK(row.cells[0].version.seq == 9);
@@ -46,8 +46,8 @@ TEST_CASE("relabel: versions beyond the seq go over, others stay", "[relabel][un
 TEST_CASE("relabel: a row without such versions is left alone", "[relabel][unit]") {
   const SiteTable sites = three_sites();
   RowState row = row_of({{5, 100, 0, false}}, {{1, {9, 110, 1, false}, Value::null()}});
-  CHECK_FALSE(relabel_versions(0, 5, 2, sites, &row));
-  CHECK_FALSE(relabel_versions(2, 0, 1, sites, &row));
+  CHECK_FALSE(relabel_versions({0, 5, 2}, sites, &row));
+  CHECK_FALSE(relabel_versions({2, 0, 1}, sites, &row));
 }
 
 TEST_CASE("relabel: version order and values follow the new id", "[relabel][unit]") {
@@ -56,11 +56,25 @@ TEST_CASE("relabel: version order and values follow the new id", "[relabel][unit
   RowState row = row_of({{7, 100, 0, false}, {8, 100, 1, false}},
                         {{1, {6, 90, 0, false}, Value::integer(6)},
                          {1, {4, 90, 1, false}, Value::integer(4)}});
-  REQUIRE(relabel_versions(0, 0, 2, sites, &row));
+  REQUIRE(relabel_versions({0, 0, 2}, sites, &row));
   CHECK(row.rest[0].site == 1);
   CHECK(row.rest[1].site == 2);
   CHECK(row.rest_values[0].as_integer() == 8);
   CHECK(row.rest_values[2].as_integer() == 7);
   CHECK(row.cells[0].value.as_integer() == 4);
   CHECK(row.cells[1].value.as_integer() == 6);
+}
+
+TEST_CASE("relabel: clocks beyond the latest one become it, those of others stay",
+          "[relabel][unit]") {
+  const SiteTable sites = three_sites();
+  RowState row = row_of({{4, 80, 0, false}, {7, 900, 0, false}, {8, 900, 1, false}},
+                        {{1, {9, 950, 0, true}, Value::null()}});
+  REQUIRE(relabel_versions({0, 4, 2, 100}, sites, &row));
+  CHECK(row.rest[0].hlc == 80);
+  CHECK(row.rest[1].hlc == 100);
+  CHECK(row.rest[1].site == 2);
+  CHECK(row.rest[2].hlc == 900);
+  CHECK(row.cells[0].version.hlc == 100);
+  CHECK(row.cells[0].version.dead);
 }
