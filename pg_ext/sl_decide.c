@@ -185,21 +185,13 @@ sl_leaf_ordinary_write(void *argument)
 	SPI_finish();
 }
 
-static Datum
-bytea_datum(SlBytes bytes)
-{
-	return PointerGetDatum(cstring_to_text_with_len(bytes.data, bytes.size));
-}
-
 void
 sl_leaf_decision_entry(void *argument)
 {
 	SlDecisionEntry *entry = argument;
 
 	sl_log_decision(entry->table, entry->erases ? SL_OP_DELETE : SL_OP_UPDATE, entry->mask,
-					bytea_datum(entry->key),
-					entry->image.data == NULL ? (Datum) 0 : bytea_datum(entry->image),
-					entry->origin);
+					entry->key, entry->image, entry->origin);
 }
 
 /* ---- sync_resolve, sync_undo ----------------------------------------------------------------- */

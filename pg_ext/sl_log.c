@@ -71,40 +71,103 @@ push_pending(SubTransactionId subtransaction)
 	next->subtransaction = subtransaction;
 	next->log_relid = RelationGetRelid(log);
 	next->desc = CreateTupleDescCopy(RelationGetDescr(log));
+	if (next->desc->natts != SL_LOG_COLUMNS)
+		elog(ERROR, "syncline.log has %d columns, not %d", next->desc->natts, SL_LOG_COLUMNS);
 	next->context = context;
 	MemoryContextSwitchTo(old);
 	table_close(log, NoLock);
 	pending = next;
 }
 
+/* A bytea as it stands in a tuple: short ones have a header of one byte and are not aligned. */
+static char *
+put_bytea(char *to, SlBytes bytes)
+{
+	if (bytes.size + VARHDRSZ_SHORT <= VARATT_SHORT_MAX)
+	{
+		SET_VARSIZE_SHORT(to, bytes.size + VARHDRSZ_SHORT);
+		memcpy(VARDATA_SHORT(to), bytes.data, bytes.size);
+		return to + bytes.size + VARHDRSZ_SHORT;
+	}
+	while ((char *) INTALIGN(to) != to)
+		*to++ = 0;
+	SET_VARSIZE(to, bytes.size + VARHDRSZ);
+	memcpy(VARDATA(to), bytes.data, bytes.size);
+	return to + bytes.size + VARHDRSZ;
+}
+
+static char *
+put_int64(char *to, int64 value)
+{
+	while ((char *) MAXALIGN(to) != to)
+		*to++ = 0;
+	memcpy(to, &value, sizeof(value));
+	return to + sizeof(value);
+}
+
+/*
+ * The tuple of an entry, as heap_form_tuple would make it of eight datums, which took a tenth of
+ * the instructions of a bulk DELETE, datums included; this takes a fiftieth.
+ */
+static HeapTuple
+form_entry(uint32 table, int16 op, int64 mask, int64 clock, SlBytes key, SlBytes image,
+		   int64 origin)
+{
+	const int	header_size = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(SL_LOG_COLUMNS));
+	const int	fixed_size = 4 * sizeof(int64) + sizeof(int32) + sizeof(int16);
+	const int	padding_max = 2 * (VARHDRSZ + sizeof(int32)) + sizeof(int64);
+	HeapTuple	tuple;
+	char	   *to;
+
+	if (key.data == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	tuple = palloc(HEAPTUPLESIZE + header_size + fixed_size + padding_max + key.size + image.size);
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = InvalidOid;
+	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
+	memset(tuple->t_data, 0, header_size);
+	ItemPointerSetInvalid(&tuple->t_data->t_ctid);
+	tuple->t_data->t_hoff = header_size;
+	HeapTupleHeaderSetNatts(tuple->t_data, SL_LOG_COLUMNS);
+	tuple->t_data->t_infomask = HEAP_HASVARWIDTH | HEAP_HASNULL;
+	tuple->t_data->t_bits[0] = 0xff;
+
+	to = put_int64((char *) tuple->t_data + header_size, mask);
+	to = put_int64(to, clock);
+	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
+	to = put_int64(to, (int64) XactLastRecEnd);
+	memcpy(to, &table, sizeof(int32));
+	memcpy(to + sizeof(int32), &op, sizeof(int16));
+	to = put_bytea(to + sizeof(int32) + sizeof(int16), key);
+	if (image.data != NULL)
+		to = put_bytea(to, image);
+	else
+		tuple->t_data->t_bits[0] &= ~(1 << (SL_LOG_IMAGE - 1));
+	if (origin != 0)
+		to = put_int64(to, origin);
+	else
+		tuple->t_data->t_bits[0] &= ~(1 << (SL_LOG_ORIGIN - 1));
+	if (tuple->t_data->t_bits[0] == 0xff)
+		tuple->t_data->t_infomask &= ~HEAP_HASNULL;
+	tuple->t_len = to - (char *) tuple->t_data;
+	return tuple;
+}
+
 static void
-append(uint32 table, int op, int64 mask, int64 clock, Datum key, Datum image, int64 origin)
+append(uint32 table, int op, int64 mask, int64 clock, SlBytes key, SlBytes image, int64 origin)
 {
 	SubTransactionId subtransaction = GetCurrentSubTransactionId();
-	Datum		values[SL_LOG_COLUMNS];
-	bool		nulls[SL_LOG_COLUMNS] = {false};
 	TupleTableSlot **slot;
 	MemoryContext old;
 	HeapTuple	tuple;
 
 	if (pending == NULL || pending->subtransaction != subtransaction)
 		push_pending(subtransaction);
-	values[SL_LOG_MASK - 1] = Int64GetDatum(mask);
-	values[SL_LOG_CLOCK - 1] = Int64GetDatum(clock);
-	/* Row locks order the writers of one row, and each one's WAL comes after its predecessor's. */
-	values[SL_LOG_LSN - 1] = Int64GetDatum((int64) XactLastRecEnd);
-	values[SL_LOG_TBL - 1] = Int32GetDatum(table);
-	values[SL_LOG_OP - 1] = Int16GetDatum(op);
-	values[SL_LOG_KEY - 1] = key;
-	values[SL_LOG_IMAGE - 1] = image;
-	nulls[SL_LOG_IMAGE - 1] = image == (Datum) 0;
-	values[SL_LOG_ORIGIN - 1] = Int64GetDatum(origin);
-	nulls[SL_LOG_ORIGIN - 1] = origin == 0;
 	slot = &pending->slots[pending->count];
 	old = MemoryContextSwitchTo(pending->context);
 	if (*slot == NULL)
 		*slot = MakeSingleTupleTableSlot(pending->desc, &TTSOpsHeapTuple);
-	tuple = heap_form_tuple(pending->desc, values, nulls);
+	tuple = form_entry(table, op, mask, clock, key, image, origin);
 	ExecStoreHeapTuple(tuple, *slot, true);
 	MemoryContextSwitchTo(old);
 	pending->count++;
@@ -114,13 +177,13 @@ append(uint32 table, int op, int64 mask, int64 clock, Datum key, Datum image, in
 }
 
 void
-sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image)
+sl_log_append(uint32 table, int op, int64 mask, SlBytes key, SlBytes image)
 {
 	append(table, op, mask, clock_hlc(), key, image, sl_origin_said ? sl_origin_current() : 0);
 }
 
 void
-sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image, SlBytes origin)
+sl_log_decision(uint32 table, int op, int64 mask, SlBytes key, SlBytes image, SlBytes origin)
 {
 	int64		number = sl_origin_add(origin);
 

@@ -4,7 +4,7 @@
 #ifndef SL_LOG_H
 #define SL_LOG_H
 
-/* Its columns. */
+/* Its columns. form_entry in sl_log.c lays them out itself. */
 enum
 {
 	SL_LOG_MASK = 1, SL_LOG_CLOCK, SL_LOG_LSN, SL_LOG_TBL, SL_LOG_OP, SL_LOG_KEY, SL_LOG_IMAGE,
@@ -16,6 +16,8 @@ enum
 {
 	SL_OP_INSERT, SL_OP_UPDATE, SL_OP_DELETE
 };
+
+#define SL_NO_IMAGE ((SlBytes) {NULL, 0})
 
 /* Masks of the core (syncline/fold.h): everything; some column from number 62 on. */
 #define SL_MASK_ALL INT64CONST(-1)
@@ -29,13 +31,13 @@ sl_mask_of(int32 column)
 	return column < SL_MASK_COLUMNS ? INT64CONST(1) << column : SL_MASK_MANY;
 }
 
-/* Adds an entry of whoever the session says it is. key and image are bytea; image 0: none. */
-extern void sl_log_append(uint32 table, int op, int64 mask, Datum key, Datum image);
+/* Adds an entry of whoever the session says it is. Both are copied. image.data NULL: none. */
+extern void sl_log_append(uint32 table, int op, int64 mask, SlBytes key, SlBytes image);
 /*
  * Adds an entry with an origin of its own (JSON), later than all that this transaction has logged
  * and all that has been merged. Inside an operation.
  */
-extern void sl_log_decision(uint32 table, int op, int64 mask, Datum key, Datum image,
+extern void sl_log_decision(uint32 table, int op, int64 mask, SlBytes key, SlBytes image,
 							SlBytes origin);
 /* Writes what has gathered: call it before reading the log. */
 extern void sl_log_flush(void);

@@ -43,6 +43,7 @@ typedef struct TableEntry
 } TableEntry;
 
 static HTAB *by_relid = NULL;
+static SlTable *last_found = NULL;	/* by sl_table_by_relid */
 static List *tables = NIL;		/* of SlTable, valid or not; in CacheMemoryContext */
 static List *retired = NIL;		/* of MemoryContext */
 
@@ -134,6 +135,7 @@ retire_invalid(void)
 	MemoryContext old = MemoryContextSwitchTo(CacheMemoryContext);
 	ListCell   *cell;
 
+	last_found = NULL;
 	foreach(cell, tables)
 	{
 		SlTable    *table = lfirst(cell);
@@ -424,6 +426,9 @@ sl_table_by_relid(Oid relid)
 	Oid			registered;
 	char	   *name;
 
+	/* capture asks for the same table over and over: a tenth of the instructions of a search */
+	if (last_found != NULL && last_found->valid && last_found->relid == relid)
+		return last_found;
 	if (by_relid == NULL)
 	{
 		HASHCTL		control = {.keysize = sizeof(Oid), .entrysize = sizeof(TableEntry)};
@@ -432,7 +437,10 @@ sl_table_by_relid(Oid relid)
 	}
 	entry = hash_search(by_relid, &relid, HASH_FIND, NULL);
 	if (entry != NULL && entry->table->valid)
-		return entry->table;
+	{
+		last_found = entry->table;
+		return last_found;
+	}
 	if (!read_table(TBL_RELATION, "tbl_relation_key", F_OIDEQ, ObjectIdGetDatum(relid), &number,
 					&registered, &name))
 		return NULL;

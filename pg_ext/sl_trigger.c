@@ -26,21 +26,8 @@ PG_FUNCTION_INFO_V1(sl_capture_truncate);
 PG_FUNCTION_INFO_V1(sl_restored_self);
 PG_FUNCTION_INFO_V1(sl_restored_log);
 
-/* Core bytes as a bytea, in the current context. */
-static Datum
-make_bytea(SlBytes bytes)
-{
-	bytea	   *result;
-
-	if (bytes.data == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	result = palloc(bytes.size + VARHDRSZ);
-	SET_VARSIZE(result, bytes.size + VARHDRSZ);
-	memcpy(VARDATA(result), bytes.data, bytes.size);
-	return PointerGetDatum(result);
-}
-
-static Datum
+/* Lives until the next call. */
+static SlBytes
 key_of(SlTable *table, TupleTableSlot *slot)
 {
 	SlValue		key[INDEX_MAX_KEYS];
@@ -55,7 +42,16 @@ key_of(SlTable *table, TupleTableSlot *slot)
 			elog(ERROR, "syncline: null in the primary key of table %u", table->number);
 		sl_to_value(&table->types[attnum - 1], datum, &key[i]);
 	}
-	return make_bytea(slb_encode_key(key, table->key_count));
+	return slb_encode_key(key, table->key_count);
+}
+
+/* An image whose memory was not to be had is an error, not an entry without one. */
+static SlBytes
+checked(SlBytes image)
+{
+	if (image.data == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return image;
 }
 
 static bool
@@ -69,12 +65,15 @@ is_key(SlTable *table, int attnum)
 	return false;
 }
 
-/* The row without its key, which the entry has anyway: a tenth of the time of a bulk DELETE. */
-static Datum
+/*
+ * The row without its key, which the entry has anyway: an eighth of what a bulk DELETE writes into
+ * the log. Lives until the next call.
+ */
+static SlBytes
 image_of(SlTable *table, TupleTableSlot *slot)
 {
-	SlValue    *values = palloc(table->natts * sizeof(SlValue));
-	uint32	   *columns = palloc(table->natts * sizeof(uint32));
+	SlValue		values[MaxHeapAttributeNumber];
+	uint32		columns[MaxHeapAttributeNumber];
 	uint32		count = 0;
 
 	slot_getallattrs(slot);
@@ -89,7 +88,7 @@ image_of(SlTable *table, TupleTableSlot *slot)
 			sl_to_value(&table->types[i], slot->tts_values[i], &values[count]);
 		count++;
 	}
-	return make_bytea(slb_encode_image(values, columns, count));
+	return checked(slb_encode_image(values, columns, count));
 }
 
 /* Are both datums the same bytes? Cheap first: most columns of most updates are. */
@@ -139,13 +138,13 @@ changed_mask(SlTable *table, TupleTableSlot *old, TupleTableSlot *new, bool *key
 	return unknown ? SL_MASK_ALL : mask;
 }
 
-/* What an update saw in columns whose policies want to know, where it changed them; 0: nothing. */
-static Datum
+/* What an update saw in columns whose policies want to know, where it changed them; or no image. */
+static SlBytes
 seen_by_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 {
 	TupleDesc	desc = old->tts_tupleDescriptor;
-	SlValue    *values = palloc(table->noted_count * sizeof(SlValue));
-	uint32	   *columns = palloc(table->noted_count * sizeof(uint32));
+	SlValue		values[MaxHeapAttributeNumber];
+	uint32		columns[MaxHeapAttributeNumber];
 	uint32		count = 0;
 
 	for (int n = 0; n < table->noted_count; n++)
@@ -163,7 +162,7 @@ seen_by_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 			sl_to_value(&table->types[i], old->tts_values[i], &values[count]);
 		count++;
 	}
-	return count == 0 ? (Datum) 0 : make_bytea(slb_encode_image(values, columns, count));
+	return count == 0 ? SL_NO_IMAGE : checked(slb_encode_image(values, columns, count));
 }
 
 static void
@@ -176,11 +175,11 @@ capture_update(SlTable *table, TupleTableSlot *old, TupleTableSlot *new)
 	{
 		sl_log_append(table->number, SL_OP_DELETE, SL_MASK_ALL, key_of(table, old),
 					  image_of(table, old));
-		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, new), (Datum) 0);
+		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL, key_of(table, new), SL_NO_IMAGE);
 	}
 	else if (mask != 0)
 		sl_log_append(table->number, SL_OP_UPDATE, mask, key_of(table, new),
-					  table->noted_count > 0 ? seen_by_update(table, old, new) : (Datum) 0);
+					  table->noted_count > 0 ? seen_by_update(table, old, new) : SL_NO_IMAGE);
 }
 
 Datum
@@ -205,7 +204,7 @@ sl_capture(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_INSERT(event))
 		sl_log_append(table->number, SL_OP_INSERT, SL_MASK_ALL,
-					  key_of(table, trigger->tg_trigslot), (Datum) 0);
+					  key_of(table, trigger->tg_trigslot), SL_NO_IMAGE);
 	else if (TRIGGER_FIRED_BY_UPDATE(event))
 		capture_update(table, trigger->tg_trigslot, trigger->tg_newslot);
 	else
@@ -229,7 +228,7 @@ log_all(Relation relation, SlTable *table, int op, int64 mask)
 	{
 		CHECK_FOR_INTERRUPTS();
 		sl_log_append(table->number, op, mask, key_of(table, slot),
-			   op == SL_OP_DELETE ? image_of(table, slot) : (Datum) 0);
+			   op == SL_OP_DELETE ? image_of(table, slot) : SL_NO_IMAGE);
 		MemoryContextReset(row);
 	}
 	MemoryContextSwitchTo(old);
@@ -264,7 +263,7 @@ void
 sl_log_insert(uint32 number, SlBytes key)
 {
 
-	sl_log_append(number, SL_OP_INSERT, SL_MASK_ALL, make_bytea(key), (Datum) 0);
+	sl_log_append(number, SL_OP_INSERT, SL_MASK_ALL, key, SL_NO_IMAGE);
 }
 
 void

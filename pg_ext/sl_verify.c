@@ -278,7 +278,7 @@ sl_leaf_rewrite(void *argument)
 		int			op = row->exists ? SL_OP_UPDATE : SL_OP_DELETE;
 
 		sl_log_append(rewrite->table, op, row->exists ? row->mask : SL_MASK_ALL,
-					  bytea_of(row->key), (Datum) 0);
+					  row->key, SL_NO_IMAGE);
 	}
 }
 

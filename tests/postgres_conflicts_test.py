@@ -78,6 +78,28 @@ def _(t):
     assert images == [(None,), (None,), ("0201",), ("02020a",)], images
 
 
+@test("capture: entries with keys and images of every length are read as they were written")
+def _(t):
+    db = t.postgres()
+    create("CREATE TABLE task(id text PRIMARY KEY, title text)", db)
+    every = [*range(301), 5000]
+    lengths = "FROM unnest(array(SELECT generate_series(0, 300)) || 5000) n"
+    for who in ("", "SELECT sync_set_actor('ann');"):
+        db.run(who + f"INSERT INTO task SELECT repeat('k', n), repeat('t', n) {lengths};"
+               "DELETE FROM task")
+        said = "t" if who else "f"
+        inserted = db.rows("SELECT length(key) - 3, mask, tbl, origin IS NOT NULL"
+                           " FROM syncline.log WHERE op = 0 AND image IS NULL ORDER BY 1")
+        assert inserted == [(str(n), "-1", "1", said) for n in every], inserted
+        deleted = db.rows("SELECT n, length(image), right(encode(image, 'escape'), n) ="
+                          " repeat('t', n), origin IS NOT NULL FROM (SELECT length(key) - 3 AS n, *"
+                          " FROM syncline.log WHERE op = 2) l ORDER BY 1")
+        # a column number, a kind, a length of one or two bytes
+        assert deleted == [(str(n), str(n + (3 if n < 128 else 4)), "t", said) for n in every], \
+            deleted
+        fold(db)
+
+
 @test("capture: an open session learns of a policy that another one sets")
 def _(t):
     db = t.postgres()
