@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "json_options.h"
+#include "syncline/codec.h"
 #include "syncline/json.h"
 #include "syncline/membership.h"
 #include "token.h"
@@ -116,7 +117,7 @@ class Session {
     SYNCLINE_TRY(vector_from_json(to.vector, &sites, &has));
     SYNCLINE_TRY(vector_from_json(from.vector, &sites, &gives));
     *out = !gives.covered_by(has) || !from.unfinished.empty() || !to.unfinished.empty() ||
-           to.joining;
+           to.joining || (!from.melted.empty() && from.melted != to.melted);
     // One dot, two clocks: somebody was copied or restored. The exchange finds out who.
     for (SiteIndex s = 0; s < has.size(); ++s) {
       const VectorEntry a = has.entry(s), b = gives.entry(s);
@@ -263,7 +264,7 @@ std::string hello_to_json(const Hello& hello) {
                     {"version", hello.version},   {"vector", parse_json<Json>(hello.vector)},
                     {"now_ms", hello.now_ms},     {"tables", tables},
                     {"unfinished", unfinished},   {"retired", hello.retired},
-                    {"joining", hello.joining}};
+                    {"melted", hello.melted},     {"joining", hello.joining}};
   return out.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -292,6 +293,7 @@ Status hello_from_json(std::string_view json, Hello* out) {
     for (const auto& item : in.at("unfinished").items()) {
       out->unfinished.emplace_back(item.key(), item.value().get<std::string>());
     }
+    out->melted = in.value("melted", "");
     out->joining = in.value("joining", false);
     for (const auto& site : in.value("retired", SortedJson::array())) {
       out->retired.push_back(site.get<std::string>());
@@ -318,6 +320,11 @@ Status make_hello(Port* port, Hello* out) {
   SYNCLINE_TRY(port->list_incoming(&unfinished));
   for (const auto& [sender, token] : unfinished) {
     out->unfinished.emplace_back(to_hex(sender), bytes_to_hex(token));
+  }
+  if (!site.melted.empty()) {
+    std::string bytes;
+    append_vector(&bytes, site.melted, site.sites);
+    out->melted = bytes_to_hex(hash128(bytes));
   }
   out->joining = !site.melted.covered_by(site.knowledge);
   for (const Member& member : list_members(site.settings)) {

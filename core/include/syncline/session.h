@@ -29,6 +29,7 @@ struct Hello {
   // Resume tokens (hex) of exchanges that broke off here, by sender (hex site id).
   std::vector<std::pair<std::string, std::string>> unfinished;
   std::vector<std::string> retired;  // hex site ids: with these it exchanges nothing
+  std::string melted;    // names what has melted here, by a hash; empty: nothing has
   bool joining = false;  // a full exchange into it is unfinished: it has to be given everything
 };
 std::string hello_to_json(const Hello& hello);
