@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ["merge_test", "fold_test", "row_state_test", "conflicts_test", "apply_test",
-         "exporter_test", "policy_test", "session_test", "simulation_test"]
+         "exporter_test", "policy_test", "session_test", "horizon_test", "simulation_test"]
 SEEDS = os.environ.get("SYNCLINE_SEEDS", "300")
 
 # (rule, file in core/src, source, replacement)
@@ -68,11 +68,11 @@ MUTATIONS = [
     ("epoch: a token from another order of tables is void", "exporter.cpp",
      "from_.order == order &&", ""),
     ("vector_per_chunk: a row refers to the knowledge of its own chunk", "apply.cpp",
-     "SYNCLINE_TRY(record());\n  const bool something",
+     "SYNCLINE_TRY(record());\n  if (header.last)",
      "for (const auto& [id, vector] : site_.contexts) {\n"
      "    VersionVector newest = vector;\n    newest.merge(header.knowledge);\n"
      "    update_.contexts_new.emplace_back(id, newest);\n  }\n"
-     "  SYNCLINE_TRY(record());\n  const bool something"),
+     "  SYNCLINE_TRY(record());\n  if (header.last)"),
     ("begin: knowledge is indexed where its exchange began", "apply.cpp",
      "update_.begin = incoming_.open && header.number > 0 ? incoming_.begin : site_.position;",
      "update_.begin = site_.position;"),
@@ -159,6 +159,48 @@ MUTATIONS = [
      "if (ms <= site_.now_ms * 2 + options_.drift_ms_max) return {};"),
     ("liar: a version that its sender does not claim to know is refused", "apply_rows.cpp",
      "if (!there.has(v)) {", "if (!there.has(v) && v.seq == 0) {"),
+    # --- of melting
+    ("melt_horizon: nothing melts above what every member has", "horizon.cpp",
+     "out.vector = any ? least(out.vector, heard->vector) : VersionVector();", ""),
+    ("melt_unheard: a member of whom nothing was heard holds the horizon", "horizon.cpp",
+     "out.vector = any ? least(out.vector, heard->vector) : VersionVector();",
+     "if (any) out.vector = least(out.vector, heard->vector);"),
+    ("melt_covered: an acknowledgement counts once all of it is known here", "horizon.cpp",
+     "if (nobody || !vector.covered_by(bound)) return;", "if (nobody) return;"),
+    ("melt_context: a row of an unfinished exchange keeps its state", "horizon.cpp",
+     "row.context != 0 || row.held", "row.held"),
+    ("melt_plain: so does one with several versions of a cell", "horizon.cpp",
+     "if (row.cells[i].column == row.cells[i - 1].column) return false;", ""),
+    ("melt_contended: and all beside a row that is held", "horizon.cpp",
+     "for (const RowRef& row : held) contended_.insert(row.table);", "(void)held;"),
+    ("melt_notes: and those whose later writes name it in a note", "horizon.cpp",
+     "if (table.columns[c].policy && table.columns[c].policy->needs_notes()) return false;", ""),
+    ("melt_full: who does not know what is melted gets every row", "exporter.cpp",
+     "const bool full = !site_.melted.covered_by(since_);", "const bool full = false;"),
+    ("melt_ranges: what a full exchange does not name is gone", "apply_full.cpp",
+     "if (there > range.after && !beyond) missing.push_back(row.key);", ""),
+    ("melt_behind: a delta of someone behind is refused", "apply_full.cpp",
+     "if (site_.melted.covered_by(header.knowledge)) return {};", "return {};"),
+    ("melt_whole: nothing leaves before a full exchange is whole", "exporter.cpp",
+     "if (site_.melted.covered_by(site_.knowledge)) return {};", "return {};"),
+    ("melt_retired: a retired site is refused", "apply_full.cpp",
+     "if (find_retirement(all, header.sender) != nullptr) {", "if (false) {"),
+    ("melt_entomb: an unsent update of a row that is gone keeps the row whole", "apply_full.cpp",
+     "SYNCLINE_TRY(entomb(table, work));", ""),
+    ("melt_face: versions beside what melted are written anew", "apply_full.cpp",
+     "if (columns.empty()) return {};\n  ShownRow was;", "return {};\n  ShownRow was;"),
+    ("melt_redelete: an unsent delete of an unchanged row is done anew", "apply_full.cpp",
+     "if (!shown.alive || !same_values(table, was.values, shown.values)) return {};",
+     "return {};"),
+    ("melt_apart: what two groups melted apart gets a name", "apply_full.cpp",
+     "if (there.covers_of(here) || !any_version(row, [](const Version& v) { return v.melted(); })) "
+     "{", "if (true) {"),
+    ("melt_stands: a version may be what stands there without a name", "merge.cpp",
+     "(melted_there && we_know_ && !ours.has_melted() && there_.melted->knows(v))", "false"),
+    ("melt_name: what stood there gets its name back", "merge.cpp",
+     "named = true;", "out->pop_back();"),
+    ("melt_noted: an entry for what is in row state already folds to nothing", "fold.cpp",
+     "if (std::none_of(events_.begin(), events_.end(), noted)) return;", "return;"),
 ]
 
 
