@@ -8,7 +8,7 @@ import sqlite3
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
-from harness import EXTENSION, Sqlite, main, raises, same_rows, test  # noqa: E402
+from harness import EXTENSION, ROOT, Sqlite, main, raises, same_rows, test  # noqa: E402
 from sqlite_pair import pair, plain, quarantine, sync  # noqa: E402
 
 
@@ -375,6 +375,13 @@ def _(t):
     os.symlink(a.path, link)
     for name in (a.path, link, f"file:{a.path}", f"file://{a.path}?mode=rw"):
         raises(lambda: a.value("SELECT sync_now(?)", name), "this database itself")
+
+
+@test("S18: the documentation warns of SQLite releases that lose a commit, and says what to do")
+def _(_t):
+    told = (ROOT / "docs" / "limitations.md").read_text().split("Things to know about SQLite")[1]
+    for words in ("3.7.0 to 3.51.2", "3.51.3 is fixed", "two processes checkpoint", "one process"):
+        assert words in told, words
 
 
 if __name__ == "__main__":
