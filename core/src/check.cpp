@@ -126,8 +126,9 @@ class RowCheck {
 
   Status report() {
     for (const auto& [place, faulty] : faults_) {
+      const uint32_t number = place.first;
       const auto table = std::find_if(tables_.begin(), tables_.end(),
-                                      [&](const TableInfo& t) { return t.number == place.first; });
+                                      [&](const TableInfo& t) { return t.number == number; });
       if (table != tables_.end()) SYNCLINE_TRY(report_one(*table, place.second, faulty));
     }
     return {};
