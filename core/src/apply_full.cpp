@@ -19,14 +19,18 @@ Status told_to_rejoin(const std::string& who, const std::string& hint) {
 
 // A retired site exchanges nothing: others have stopped waiting for it.
 Status ApplyRun::check_membership(const ChunkHeader& header) const {
-  Settings all = site_.settings;
+  const SiteId& self = site_.sites.id(site_.self);
+  Settings all;  // of both sides, those that may concern the two
   for (const Setting& setting : header.settings) all.merge(setting);
+  for (const SiteId& id : {header.sender, self}) {
+    const Setting* known = find_retirement(site_.settings, id);
+    if (known != nullptr) all.merge(*known);
+  }
   if (find_retirement(all, header.sender) != nullptr) {
     return told_to_rejoin("site " + to_hex(header.sender) + ", the sender,",
                           "call sync_new_identity() there, then synchronise again: its changes "
                           "are kept");
   }
-  const SiteId& self = site_.sites.id(site_.self);
   if (find_retirement(all, self) != nullptr) {
     return told_to_rejoin("this database (site " + to_hex(self) + ")",
                           "call sync_new_identity() here, then synchronise again: changes made "

@@ -130,9 +130,8 @@ Version melted_version(SiteTable* sites) {
 
 std::vector<SiteIndex> active_sites(SiteState* site) {
   std::vector<SiteIndex> out;
-  for (const Member& member : list_members(site->settings)) {
-    if (member.retired) continue;
-    const SiteIndex index = site->sites.intern(member.id);
+  for (const SiteId& id : member_ids(site->settings)) {
+    const SiteIndex index = site->sites.intern(id);
     if (index != site->self) out.push_back(index);
   }
   std::sort(out.begin(), out.end());

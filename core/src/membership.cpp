@@ -66,6 +66,29 @@ std::vector<Member> list_members(const Settings& settings) {
   return out;
 }
 
+namespace {
+
+std::vector<SiteId> ids_under(const Settings& settings, std::string_view prefix) {
+  std::vector<SiteId> out;
+  for (const Setting* setting : settings.all()) {
+    SiteId id;
+    if (split_key(setting->key, prefix, &id) && !setting->value.empty()) out.push_back(id);
+  }
+  return out;  // keys ascend, and so do the ids in them
+}
+
+}  // namespace
+
+std::vector<SiteId> retired_ids(const Settings& settings) {
+  return ids_under(settings, kRetired);
+}
+
+std::vector<SiteId> member_ids(const Settings& settings) {
+  std::vector<SiteId> out = ids_under(settings, kSite);
+  std::erase_if(out, [&](const SiteId& id) { return find_retirement(settings, id) != nullptr; });
+  return out;
+}
+
 const Setting* find_retirement(const Settings& settings, const SiteId& id) {
   const Setting* found = settings.find_setting(std::string(kRetired) + to_hex(id));
   return found == nullptr || found->value.empty() ? nullptr : found;

@@ -35,8 +35,10 @@ Cell cell_of(const RowFacts& row, uint32_t column) {
   return out.empty() ? row.rest : out;
 }
 
+// A melted version may stand for any.
 bool contains(const Cell& cell, const Version& v) {
-  return std::any_of(cell.begin(), cell.end(), [&](const Version& x) { return x.same_dot(v); });
+  return std::any_of(cell.begin(), cell.end(),
+                     [&](const Version& x) { return x.same_dot(v) || x.melted(); });
 }
 
 // Which of two cells has the greater version that the other lacks: <0 ours, >0 theirs, 0 neither.

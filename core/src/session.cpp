@@ -327,9 +327,7 @@ Status make_hello(Port* port, Hello* out) {
     out->melted = bytes_to_hex(hash128(bytes));
   }
   out->joining = !site.melted.covered_by(site.knowledge);
-  for (const Member& member : list_members(site.settings)) {
-    if (member.retired) out->retired.push_back(to_hex(member.id));
-  }
+  for (const SiteId& id : retired_ids(site.settings)) out->retired.push_back(to_hex(id));
   return {};
 }
 

@@ -27,6 +27,9 @@ struct Member {
 
 // All sites that said something of themselves, or were retired, by id.
 std::vector<Member> list_members(const Settings& settings);
+// Ids alone, ascending: of members that are not retired, and of retired sites.
+std::vector<SiteId> member_ids(const Settings& settings);
+std::vector<SiteId> retired_ids(const Settings& settings);
 // Null: not retired.
 const Setting* find_retirement(const Settings& settings, const SiteId& id);
 
