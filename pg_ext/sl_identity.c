@@ -157,12 +157,27 @@ now_hlc(void)
 	return ((int64) now.tv_sec * 1000 + now.tv_usec / 1000) << 16;
 }
 
+/* The greatest clock of what came from others; 0: nothing did. */
+static int64
+merged_hlc(void)
+{
+	int64		merged = 0;
+
+	SPI_connect();
+	if (sl_exec("SELECT max(hlc) FROM syncline.vector", 0, NULL, NULL, NULL) == 1)
+		merged = sl_result_int64(0, 1);
+	SPI_finish();
+	return merged;
+}
+
 bool
 sl_clock_was_ahead(void)
 {
 	SlCounters *counters = sl_counters();
+	int64		bound = Max(now_hlc() + (DRIFT_MS << 16), merged_hlc());
 
-	return Max(counters->floor, counters->own_hlc) > now_hlc() + (DRIFT_MS << 16);
+	/* what came from others at such a clock is not ours to change */
+	return Max(counters->floor, counters->own_hlc) > bound + (1 << 16);
 }
 
 /*
@@ -176,9 +191,7 @@ latest_clock(void)
 
 	if (!sl_clock_was_ahead())
 		return PG_INT64_MAX;
-	counters->floor = now_hlc();
-	if (sl_exec("SELECT max(hlc) FROM syncline.vector", 0, NULL, NULL, NULL) == 1)
-		counters->floor = Max(counters->floor, sl_result_int64(0, 1));
+	counters->floor = Max(now_hlc(), merged_hlc());
 	counters->own_hlc = Min(counters->own_hlc, counters->floor);
 	return counters->floor;
 }

@@ -84,10 +84,8 @@ Status remembered_birth(sqlite3* db, int64_t* out) {
   return query_integer(db, "SELECT value FROM main.sync_meta WHERE key='file'", 0, out);
 }
 
-// The greatest clock that what we wrote may have: now's, or beyond what came from others.
-Status latest_clock(sqlite3* db, Hlc* out) {
-  uint64_t now_ms = 0;
-  SYNCLINE_TRY(clock_ms(db, &now_ms));
+// Now, or beyond what came from others, whichever is later.
+Status latest_clock(sqlite3* db, uint64_t now_ms, Hlc* out) {
   int64_t merged = 0;
   SYNCLINE_TRY(query_integer(db, "SELECT max(hlc)+1 FROM main.sync_vector", 0, &merged));
   *out = std::max(hlc_from_ms(now_ms), static_cast<Hlc>(merged));
@@ -99,7 +97,7 @@ Status set_clock_back(sqlite3* db, const Registry& registry, const Relabel& rela
   const std::string latest = std::to_string(relabel.latest);
   SYNCLINE_TRY(execute(db, "UPDATE main.sync_log SET ver=" + latest + " WHERE seq>" +
                                std::to_string(relabel.after) + " AND ver>" + latest));
-  SYNCLINE_TRY(execute(db, "UPDATE main.sync_clock SET floor=" + latest + "+1"));
+  SYNCLINE_TRY(execute(db, "UPDATE main.sync_clock SET floor=" + latest));
   return execute(db, "UPDATE main.sync_setting SET hlc=" + latest + " WHERE hlc>" + latest +
                          " AND site=(SELECT id FROM main.sync_site WHERE n=" +
                          std::to_string(registry.self()) + ")");
@@ -174,7 +172,10 @@ Status clock_was_ahead(sqlite3* db, bool* yes) {
                              "coalesce((SELECT ver FROM main.sync_log ORDER BY seq DESC LIMIT 1),"
                              "0))",
                              0, &newest));
-  *yes = hlc_to_ms(static_cast<Hlc>(newest)) > now_ms + limits::drift_ms_max_default;
+  // What came from others at such a clock is not ours to change.
+  Hlc bound = 0;
+  SYNCLINE_TRY(latest_clock(db, now_ms + limits::drift_ms_max_default, &bound));
+  *yes = static_cast<Hlc>(newest) > bound + hlc_from_ms(1);
   return {};
 }
 
@@ -184,7 +185,7 @@ Status note_shared(sqlite3* db, Registry* registry, uint64_t seq) {
   return save_meta(db, "shared", Value::integer(static_cast<int64_t>(seq)));
 }
 
-Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain) {
+Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain, bool set_clock) {
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
   const Incarnation old = registry->incarnations.back();
@@ -194,8 +195,12 @@ Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain) {
   const SiteId id = random_site_id();
   relabel.to = registry->sites.intern(id);
   bool ahead = false;
-  SYNCLINE_TRY(clock_was_ahead(db, &ahead));
-  if (ahead) SYNCLINE_TRY(latest_clock(db, &relabel.latest));
+  if (set_clock) SYNCLINE_TRY(clock_was_ahead(db, &ahead));
+  if (ahead) {
+    uint64_t now_ms = 0;
+    SYNCLINE_TRY(clock_ms(db, &now_ms));
+    SYNCLINE_TRY(latest_clock(db, now_ms, &relabel.latest));
+  }
   SYNCLINE_TRY(save_site(db, relabel.to, id));
   SYNCLINE_TRY(relabel_rows(db, *registry, relabel));
   if (ahead) SYNCLINE_TRY(set_clock_back(db, *registry, relabel));
@@ -222,7 +227,7 @@ Status take_new_identity(sqlite3* db) {
   SYNCLINE_TRY(operation.fold());
   // A copy has taken one by now.
   if (operation.registry().self() == before) {
-    SYNCLINE_TRY(give_up_identity(db, &operation.registry(), 0));
+    SYNCLINE_TRY(give_up_identity(db, &operation.registry(), 0, true));
   }
   return operation.commit();
 }

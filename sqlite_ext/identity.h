@@ -29,13 +29,14 @@ Status has_made(sqlite3* db, const Registry& registry, const VectorEntry& own, b
 // accept: it was set to the future once.
 Status clock_was_ahead(sqlite3* db, bool* yes);
 
-// Takes a new id. Own dots up to `certain`, or known to be shared, keep the old one. If the clock
-// was ahead, what is beyond them is stamped anew, and the clock's floor falls back to the latest
-// version that came from others. REQUIRES: a write transaction; the log is folded. ENSURES:
-// registry->self() is a site nobody has seen.
-Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain);
+// Takes a new id. Own dots up to `certain`, or known to be shared, keep the old one. With
+// `set_clock`, if the clock was ahead, what is beyond them is stamped anew, and the clock's floor
+// falls back to the latest version that came from others. REQUIRES: a write transaction; the log is
+// folded; for `set_clock`, somebody says that the clock is right. ENSURES: registry->self() is a
+// site nobody has seen.
+Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain, bool set_clock);
 
-// Folds, and takes a new id, in a transaction of its own.
+// Folds, takes a new id and sets the clock right, in a transaction of its own.
 Status take_new_identity(sqlite3* db);
 
 // Remembers that own dots up to `seq` have reached another site. REQUIRES: a write transaction.

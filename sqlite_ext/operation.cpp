@@ -97,7 +97,8 @@ Status Operation::fold() {
   // The original folded these: they are in its row state, too.
   const uint64_t certain = registry_.folded;
   SYNCLINE_TRY(fold_log());
-  return copied ? give_up_identity(db_, &registry_, certain) : remember_file(db_, registry_);
+  return copied ? give_up_identity(db_, &registry_, certain, false)
+                : remember_file(db_, registry_);
 }
 
 Status Operation::fold_log() {

@@ -414,5 +414,19 @@ def _(t):
     assert site(db) == old and names(hub) == ["a little ahead"]
 
 
+@test("S7: what came from others at a clock far ahead is theirs: no new id, and the same refusal")
+def _(t):
+    db, poisoned, third = tracked(t, "db"), tracked(t, "poisoned"), tracked(t, "third")
+    wrong_clock(poisoned)
+    put(poisoned, "future")
+    for (chunk,) in poisoned.rows("SELECT changes FROM sync_changes_since('{}')"):
+        db.value("SELECT sync_apply(?, '{\"drift_ms_max\": 999999999999}')", chunk)
+    put(db, "mine")
+    old = site(db)
+    for _ in range(2):
+        raises(lambda: sync(db, third), "ahead")
+    assert site(db) == old
+
+
 if __name__ == "__main__":
     sys.exit(main())
