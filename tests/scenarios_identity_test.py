@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Goal: scenarios 8 to 13, 15, 25, 27 and 30 where they need more than two lives of one database or
-two ordinary sites: restored dumps, clocks that recover, prepared transactions, hubs that lag, full
-disks, roles without rights. Method: as in scenarios_faults_test.py, on all pairs where they apply."""
+"""Goal: scenarios 8 to 13, 15, 25, 27 and 30 where they need more than two lives of one database
+or two ordinary sites: restored dumps, clocks that recover, prepared transactions, hubs that lag,
+full disks, roles without rights. Method: as in scenarios_faults_test.py, on all pairs where they
+apply."""
 import pathlib
 import subprocess
 import sys
