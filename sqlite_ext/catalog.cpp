@@ -85,11 +85,12 @@ std::string index_predicate(std::string_view sql) {
 }
 
 bool is_companion(std::string_view name) {
-  static constexpr std::array<std::string_view, 19> kFixed = {
+  static constexpr std::array<std::string_view, 21> kFixed = {
       "sync_meta",    "sync_clock",    "sync_site",     "sync_incarnation", "sync_vector",
       "sync_table",   "sync_column",   "sync_log",      "sync_relay",       "sync_growth",
       "sync_context", "sync_incoming", "sync_conflict", "sync_peer",        "sync_setting",
-      "sync_origin",  "sync_event",    "sync_digest",   "sync_invariant"};
+      "sync_origin",  "sync_event",    "sync_digest",   "sync_invariant",   "sync_ack",
+      "sync_melt"};
   if (same_name(name.substr(0, 7), "sqlite_")) return true;
   if (std::find(kFixed.begin(), kFixed.end(), name) != kFixed.end()) return true;
   for (std::string_view prefix : {"sync_state_", "sync_image_", "sync_before_"}) {

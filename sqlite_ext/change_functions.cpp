@@ -295,7 +295,9 @@ class HeldChangesSource : public LineSource {
   Status open(sqlite3* db) {
     SYNCLINE_TRY(operation_.begin_in_snapshot(db, "sync_changes"));
     SYNCLINE_TRY(operation_.port().load_site(&site_));
-    return operation_.port().open_scan(VersionVector(), ScanStart());
+    ScanStart start;
+    start.everything = true;  // the log does not name all rows with state
+    return operation_.port().open_scan(VersionVector(), start);
   }
 
  protected:

@@ -64,7 +64,7 @@ Status ChangeScan::find_bounds(const VersionVector& since, Bounds* out) {
     out->log_from = std::min(out->log_from, std::max(since.seq(range.site), range.from - 1));
   }
   for (const TableInfo& table : registry_.tables) {
-    if (table.present && !since.knows(table.baseline)) continue;
+    if (reads_whole(table)) continue;
     out->delta_tables += (out->delta_tables.empty() ? "" : ",") + std::to_string(table.number);
   }
   return find_relay_start(since, out);
@@ -183,6 +183,7 @@ Status ChangeScan::load_changes(const Bounds& bounds) {
 
 Status ChangeScan::open(const VersionVector& since, const ScanStart& start) {
   since_ = since;
+  everything_ = start.everything;
   Bounds bounds;
   SYNCLINE_TRY(find_bounds(since, &bounds));
   SYNCLINE_TRY(load_changes(bounds));
@@ -230,14 +231,17 @@ Status ChangeScan::enter_table(const TableInfo& table, RowKey start) {
   }
   change_ = static_cast<size_t>(first - list_.rows.begin());
   change_end_ = static_cast<size_t>(range.second - list_.rows.begin());
-  whole_ = table.present && !since_.knows(table.baseline);
+  whole_ = reads_whole(table);
   entered_ = true;
   if (!whole_ && change_ == change_end_) return {};
   SYNCLINE_TRY(pool_.get(table.number, &access_));
   if (!whole_) return {};
-  SYNCLINE_TRY(access_->open_base_cursor(start, &base_));
+  base_live_ = false;
+  if (table.present) {
+    SYNCLINE_TRY(access_->open_base_cursor(start, &base_));
+    SYNCLINE_TRY(step(&base_, &base_key_, &base_live_));
+  }
   SYNCLINE_TRY(access_->open_state_cursor(start, &state_));
-  SYNCLINE_TRY(step(&base_, &base_key_, &base_live_));
   return step(&state_, &state_key_, &state_live_);
 }
 

@@ -1,8 +1,9 @@
 // Reading rows that may have news for the holder of a vector, in the order in which they travel.
 //
 // A table whose baseline the holder lacks is read whole: base rows, state rows and log entries that
-// are not folded yet are merged in key order. Of the other tables only rows named in the log or in
-// sync_relay since are read. Writes nothing: unfolded entries are overlaid.
+// are not folded yet are merged in key order. So are all tables if everything is asked for; a table
+// that is parked has state alone. Of the other tables only rows named in the log or in sync_relay
+// since are read. Writes nothing: unfolded entries are overlaid.
 #pragma once
 
 #include <string>
@@ -49,6 +50,9 @@ class ChangeScan {
   using Changed = ChangeList::Row;
   using Bounds = ChangeList::Bounds;
 
+  bool reads_whole(const TableInfo& table) const {
+    return everything_ || (table.present && !since_.knows(table.baseline));
+  }
   Status find_bounds(const VersionVector& since, Bounds* out);
   Status find_relay_start(const VersionVector& since, Bounds* out);
   Status load_changes(const Bounds& bounds);
@@ -70,7 +74,7 @@ class ChangeScan {
   // Where the scan stands.
   VersionVector since_;
   size_t table_ = 0;  // position in the registry
-  bool entered_ = false, whole_ = false;
+  bool entered_ = false, whole_ = false, everything_ = false;
   RowKey start_;  // as stored; for the first table only
   Arena start_arena_;
   TableAccess* access_ = nullptr;

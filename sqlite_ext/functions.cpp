@@ -8,6 +8,7 @@
 #include "sqlite_ext/enable.h"
 #include "sqlite_ext/file_peer.h"
 #include "sqlite_ext/identity.h"
+#include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
 #include "sqlite_ext/sqlite_endpoint.h"
@@ -73,6 +74,9 @@ Status call_enable(Call* call) {
   SYNCLINE_TRY(enable_table(call->db(), name, options, &operation.registry(), &report));
   if (report.adopted || !options.local.empty()) SYNCLINE_TRY(operation.fold());
   operation.end_apply();
+  if (report.skipped.empty()) {
+    SYNCLINE_TRY(register_member(call->db(), &operation.registry(), report.already));
+  }
   for (const std::string& column : options.local) {
     SYNCLINE_TRY(set_local(&operation, report.table, column, true));
     std::erase_if(report.columns, [&](const std::string& name) {
@@ -136,6 +140,10 @@ Status call_site_name(Call* call) {
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_site_name"));
   SYNCLINE_TRY(save_meta(call->db(), "name", Value::text(name)));
+  operation.registry().name = name;
+  if (is_member(operation.registry())) {
+    SYNCLINE_TRY(register_member(call->db(), &operation.registry(), true));
+  }
   SYNCLINE_TRY(operation.commit());
   call->give(name);
   return {};
@@ -250,6 +258,7 @@ constexpr Function kFunctions[] = {
     {"sync_digest", 1, 1, call_sync_digest},
     {"sync_verify", 1, 2, call_sync_verify},  {"sync_repair", 1, 2, call_sync_repair},
     {"sync_invariant", 2, 3, call_sync_invariant},
+    {"sync_maintain", 0, 1, call_maintain},   {"sync_retire_site", 1, 2, call_retire_site},
 };
 
 // What the functions of one connection share. It goes with the last of them: when the connection is

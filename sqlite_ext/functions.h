@@ -54,6 +54,11 @@ Status call_sync_repair(Call* call);
 // sync_invariant(name, sql [, options])
 Status call_sync_invariant(Call* call);
 
+// sync_maintain([options])
+Status call_maintain(Call* call);
+// sync_retire_site(id [, note])
+Status call_retire_site(Call* call);
+
 // policy_functions.cpp
 Status call_set_policy(Call* call);
 Status call_set_actor(Call* call);

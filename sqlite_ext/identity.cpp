@@ -6,6 +6,8 @@
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/file_witness.h"
 #include "sqlite_ext/log_fold.h"
+#include "sqlite_ext/melting.h"
+#include "sqlite_ext/members.h"
 #include "syncline/limits.h"
 
 namespace syncline {
@@ -106,6 +108,8 @@ Status set_clock_back(sqlite3* db, const Registry& registry, const Relabel& rela
 }  // namespace
 
 Status has_made(sqlite3* db, const Registry& registry, const VectorEntry& own, bool* yes) {
+  SYNCLINE_TRY(is_pruned(db, registry, own.seq, yes));
+  if (*yes) return {};
   Statement s;
   SYNCLINE_TRY(s.prepare(db, "SELECT ver FROM main.sync_log WHERE seq=?1 AND seq>=?2"));
   s.bind(1, own.seq);
@@ -114,6 +118,21 @@ Status has_made(sqlite3* db, const Registry& registry, const VectorEntry& own, b
   SYNCLINE_TRY(s.next(&row));
   *yes = row && static_cast<Hlc>(s.integer(0)) == own.hlc;
   return {};
+}
+
+Status load_lives(sqlite3* db, Registry* out) {
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT i.from_seq,lower(hex(s.id)) FROM main.sync_incarnation i JOIN "
+                         "main.sync_site s ON s.n=i.site ORDER BY i.from_seq"));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    Result<SiteId> id = site_id_from_hex(s.bytes(1));
+    if (!id.ok()) return id.status();
+    out->incarnations.push_back(
+        {static_cast<uint64_t>(s.integer(0)), out->sites.intern(id.value())});
+  }
 }
 
 Status was_copied(sqlite3* db, const Registry& registry, bool* yes) {
@@ -189,9 +208,13 @@ Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain, bool 
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
   const Incarnation old = registry->incarnations.back();
+  VersionVector melted;  // others have that much, whether or not they said so
+  SYNCLINE_TRY(load_melted(db, &registry->sites, &melted));
+  const uint64_t seen = std::max({registry->shared, certain, melted.seq(old.site)});
+  const bool member = is_member(*registry);
   Relabel relabel;
   relabel.from = old.site;
-  relabel.after = std::min(std::max({registry->shared, certain, old.from_seq - 1}), head.seq);
+  relabel.after = std::min(std::max(seen, old.from_seq - 1), head.seq);
   const SiteId id = random_site_id();
   relabel.to = registry->sites.intern(id);
   bool ahead = false;
@@ -217,7 +240,8 @@ Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain, bool 
   registry->incarnations.push_back({first, relabel.to});
   if (first > old.from_seq) SYNCLINE_TRY(keep_old_entry(db, old.site, relabel.after));
   note_departure(db, id, VectorEntry());
-  return remember_file(db, *registry);
+  SYNCLINE_TRY(remember_file(db, *registry));
+  return member ? register_member(db, registry, true) : Status();
 }
 
 Status take_new_identity(sqlite3* db) {

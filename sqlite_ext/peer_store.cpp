@@ -53,29 +53,31 @@ Status remove_peer(sqlite3* db, const std::string& name) {
   return found ? Status() : unknown_peer(peers, name);
 }
 
+Status write_session(sqlite3* db, const Peer& peer, const std::string& error) {
+  const std::string now = kNow;
+  Statement s;
+  SYNCLINE_TRY(s.prepare(
+      db, error.empty() ? "UPDATE main.sync_peer SET site=?2,vector=?3,site_name=?5,"
+                          "clock_ahead_ms=?6,last_success=" + now +
+                              ",last_attempt=" + now + ",last_error=NULL,failures=0 WHERE name=?1"
+                        : "UPDATE main.sync_peer SET last_error=?4,last_attempt=" + now +
+                              ",failures=failures+1 WHERE name=?1"));
+  s.bind(1, std::string_view(peer.name));
+  if (error.empty()) {
+    s.bind(2, std::string_view(peer.site));
+    s.bind(3, std::string_view(peer.vector));
+    s.bind(5, std::string_view(peer.site_name));
+    s.bind(6, peer.clock_ahead_ms);
+  } else {
+    s.bind(4, std::string_view(error));
+  }
+  return s.run();
+}
+
 Status note_session(sqlite3* db, const Peer& peer, const std::string& error) {
   WriteTransaction transaction;
   SYNCLINE_TRY(transaction.begin(db, "sync_now"));
-  const std::string now = kNow;
-  {
-    Statement s;
-    SYNCLINE_TRY(s.prepare(
-        db, error.empty() ? "UPDATE main.sync_peer SET site=?2,vector=?3,site_name=?5,"
-                            "clock_ahead_ms=?6,last_success=" + now +
-                                ",last_attempt=" + now + ",last_error=NULL,failures=0 WHERE name=?1"
-                          : "UPDATE main.sync_peer SET last_error=?4,last_attempt=" + now +
-                                ",failures=failures+1 WHERE name=?1"));
-    s.bind(1, std::string_view(peer.name));
-    if (error.empty()) {
-      s.bind(2, std::string_view(peer.site));
-      s.bind(3, std::string_view(peer.vector));
-      s.bind(5, std::string_view(peer.site_name));
-      s.bind(6, peer.clock_ahead_ms);
-    } else {
-      s.bind(4, std::string_view(error));
-    }
-    SYNCLINE_TRY(s.run());
-  }
+  SYNCLINE_TRY(write_session(db, peer, error));
   return transaction.commit();
 }
 

@@ -24,7 +24,10 @@ Status load_peers(sqlite3* db, std::vector<Peer>* out);
 Status save_peer(sqlite3* db, const Peer& peer);
 // Errors: invalid_argument, with the nearest name. REQUIRES: a write transaction.
 Status remove_peer(sqlite3* db, const std::string& name);
-// Notes how a session with the peer ended: an empty `error` is success. A transaction of its own.
+// Writes how a session with the peer ended: an empty `error` is success. REQUIRES: a write
+// transaction.
+Status write_session(sqlite3* db, const Peer& peer, const std::string& error);
+// The same as a transaction of its own.
 Status note_session(sqlite3* db, const Peer& peer, const std::string& error);
 
 // "closed", "open" after five failures in a row, "half_open" a minute after the last of them.

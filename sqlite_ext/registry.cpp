@@ -50,6 +50,10 @@ CREATE INDEX main.sync_conflict_held ON sync_conflict(detected_at,id) WHERE stat
 CREATE TABLE main.sync_event(event INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL,
   conflict_id TEXT NOT NULL, table_name TEXT, pk TEXT, column_name TEXT, detail TEXT);
 CREATE TABLE main.sync_origin(from_seq INTEGER PRIMARY KEY, origin TEXT NOT NULL);
+CREATE TABLE main.sync_ack(site INTEGER PRIMARY KEY, vector BLOB NOT NULL,
+  heard_ms INTEGER NOT NULL, ahead_ms INTEGER);
+CREATE TABLE main.sync_melt(id INTEGER PRIMARY KEY CHECK(id=0), melted BLOB NOT NULL,
+  under BLOB NOT NULL, done INTEGER NOT NULL, t INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE main.sync_peer(name TEXT PRIMARY KEY, url TEXT NOT NULL, options TEXT, site TEXT,
   site_name TEXT, vector TEXT, last_success TEXT, last_error TEXT, last_attempt TEXT,
   failures INTEGER NOT NULL DEFAULT 0, clock_ahead_ms INTEGER) WITHOUT ROWID;

@@ -13,6 +13,9 @@
 //   beyond our knowledge sync_incoming(sender, token, begin)  exchanges that have not ended
 //   sync_setting(key, value, hlc, site)  what all sites share (core settings.h)
 //   sync_origin(from_seq, origin)    who writes the log entries from `from_seq` on (core origin.h)
+//   sync_ack(site, vector, heard_ms, ahead_ms)  what others are known to have; when they were
+//                                    heard, how far their clocks were ahead
+//   sync_melt                        what was dropped of metadata, and how far: see melting.h
 //   sync_conflict, sync_event, sync_peer  see conflict_store.h and peer_store.h
 //   sync_state_<n>                   packed row state, keyed like the table
 //   sync_image_<n>                   last images of deleted rows that are not folded yet
@@ -31,7 +34,7 @@
 
 namespace syncline {
 
-inline constexpr int64_t kStoreFormat = 1;
+inline constexpr int64_t kStoreFormat = 2;
 
 // What the host keeps about a table beside TableInfo.
 struct TableExtra {

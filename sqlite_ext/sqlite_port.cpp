@@ -7,6 +7,7 @@
 
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/identity.h"
+#include "sqlite_ext/melting.h"
 #include "sqlite_ext/schema_check.h"
 
 namespace syncline {
@@ -43,6 +44,7 @@ Status SqlitePort::load_site(SiteState* out) {
   out->random = random_bits();
   SYNCLINE_TRY(clock_ms(db_, &out->now_ms));
   SYNCLINE_TRY(load_vector(db_, registry_, &out->knowledge));
+  SYNCLINE_TRY(load_melted(db_, &out->sites, &out->melted));
   int64_t position = 0, next = 0;
   SYNCLINE_TRY(query_integer(db_, "SELECT max(pos) FROM main.sync_relay", 0, &position));
   out->position = static_cast<uint64_t>(position);
@@ -61,8 +63,6 @@ Status SqlitePort::load_site(SiteState* out) {
 }
 
 Status SqlitePort::recognises(const VectorEntry& own, bool* yes) {
-  *yes = own.seq == 0;
-  if (own.seq == 0) return {};
   SYNCLINE_TRY(has_made(db_, registry_, own, yes));
   if (*yes) shared_seen_ = std::max(shared_seen_, own.seq);
   return {};
@@ -251,6 +251,8 @@ Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& up
     refresh_policies(&registry_);
     SYNCLINE_TRY(renew_triggers(db_, &registry_));
   }
+  SYNCLINE_TRY(save_acknowledgements(db_, site.sites, update.acknowledgements));
+  if (update.melted_changed) SYNCLINE_TRY(save_melted(db_, site.sites, update.melted));
   return update.hlc_max > 0 ? raise_floor(db_, update.hlc_max + 1) : Status();
 }
 

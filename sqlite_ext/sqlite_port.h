@@ -38,6 +38,18 @@ class SqlitePort : public Port {
   Status record_conflicts(std::span<const ConflictRecord> records) override;
   Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
                         RowBatch* out) override;
+  Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
+                   RowBatch* out) override;
+  Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                     RowBatch* out) override;
+  Status forget(const TableInfo& table, std::span<const RowKey> keys) override;
+  Status new_dot(const TableInfo& table, RowKey key, Version* out) override;
+  Status set_baseline(const TableInfo& table, const Version& baseline) override;
+  Status load_acknowledgements(std::span<const SiteIndex> sites,
+                               std::vector<Acknowledgement>* out) override;
+  Status load_melting(MeltingState* out) override;
+  Status save_melting(const SiteState& site, const MeltingState& state) override;
+  Status prune(const SiteState& site) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
   Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
@@ -47,6 +59,10 @@ class SqlitePort : public Port {
 
   // The greatest own seq that a vector from outside showed to be shared; 0 if none did.
   uint64_t shared_seen() const { return shared_seen_; }
+  // From now on prune drops at most so many entries; *left tells whether it left some.
+  void limit_prune(uint64_t entries_max) { prune_limit_ = entries_max; }
+  uint64_t log_dropped() const { return log_dropped_; }
+  bool prune_left() const { return prune_left_; }
 
  private:
   Status write_base(TableAccess* access, std::span<const RowWrite> writes,
@@ -63,8 +79,10 @@ class SqlitePort : public Port {
   AccessPool pool_;
   ChangeList own_changes_;
   ChangeScan scan_;
-  const SiteTable* sites_ = nullptr;  // the operation's, from load_site
+  SiteTable* sites_ = nullptr;  // the operation's, from load_site
   uint64_t shared_seen_ = 0;
+  uint64_t prune_limit_ = UINT64_MAX, log_dropped_ = 0;
+  bool prune_left_ = false;
 };
 
 }  // namespace syncline

@@ -99,16 +99,21 @@ Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> write
   SYNCLINE_TRY(pool_.get(table.number, &access));
   SYNCLINE_TRY(write_base(access, writes, outcomes));
   std::vector<TableAccess::StateWrite> states;
-  std::vector<RowKey> relays;
+  std::vector<RowKey> relays, forgotten;
   states.reserve(writes.size());
   for (size_t i = 0; i < writes.size(); ++i) {
     if (!(*outcomes)[i].stored) continue;
-    states.push_back({writes[i].key, writes[i].state});
+    if (writes[i].forget) {
+      forgotten.push_back(writes[i].key);
+    } else {
+      states.push_back({writes[i].key, writes[i].state});
+    }
     // Without news for others, yet stored digests must learn that the base row is another.
     const bool changed = writes[i].base != BaseAction::none;
     if (writes[i].relay || changed) relays.push_back(writes[i].key);
   }
   SYNCLINE_TRY(access->write_states(states));
+  SYNCLINE_TRY(access->forget_states(forgotten));
   return access->append_relay(relays);
 }
 

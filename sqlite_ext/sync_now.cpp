@@ -7,6 +7,7 @@
 
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/identity.h"
+#include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_link.h"
 #include "sqlite_ext/sqlite_endpoint.h"
@@ -18,20 +19,33 @@ namespace {
 
 using Json = OrderedJson;
 
-// Remembers which of our dots the peer has: what a new identity need not take along.
-Status note_peer_vector(sqlite3* db, const std::string& vector_json) {
-  if (vector_json.empty() || sqlite3_db_readonly(db, "main") == 1) return {};
-  Registry registry;
-  SYNCLINE_TRY(load_registry(db, &registry));
-  VersionVector vector;
-  SYNCLINE_TRY(vector_from_json(vector_json, &registry.sites, &vector));
-  const VectorEntry own = vector.entry(registry.self());
-  if (own.seq <= registry.shared) return {};
+// Notes of a session that succeeded which of our dots the peer has, what else it knows, how its
+// clock stands and, of a stored peer, that it did.
+Status note_success(sqlite3* db, const SessionReport& report, Peer* peer) {
+  if (peer != nullptr) {
+    peer->site = report.peer_site;
+    peer->site_name = report.peer_name;
+    peer->vector = report.peer_vector;
+    peer->clock_ahead_ms = report.peer_clock_ahead_ms;
+  }
+  const bool read_only = sqlite3_db_readonly(db, "main") == 1;
+  if (peer == nullptr) {
+    bool news = false;
+    if (!read_only) SYNCLINE_TRY(has_peer_news(db, report, &news));
+    if (!news) return {};
+  }
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(db, "sync_now"));
+  Registry& registry = operation.registry();
+  VersionVector vector;
+  SiteTable sites = registry.sites;
+  SYNCLINE_TRY(vector_from_json(report.peer_vector, &sites, &vector));
+  const VectorEntry own = vector.entry(registry.self());
   bool ours = false;
   SYNCLINE_TRY(operation.port().recognises(own, &ours));
-  if (ours) SYNCLINE_TRY(note_shared(db, &operation.registry(), own.seq));
+  if (ours) SYNCLINE_TRY(note_shared(db, &registry, own.seq));
+  SYNCLINE_TRY(note_peer(&operation, report));
+  if (peer != nullptr) SYNCLINE_TRY(write_session(db, *peer, {}));
   return operation.commit();
 }
 
@@ -46,25 +60,22 @@ Status set_clock_right(sqlite3* db, const Status& done, const SessionOptions& op
   return *again ? take_new_identity(db) : Status();
 }
 
-Status run_with(sqlite3* db, Endpoint* remote, const SessionOptions& options,
-                SessionReport* report) {
+// `peer`: if it is stored.
+Status sync_with(Call* call, const std::string& url, const SessionOptions& options, Peer* peer,
+                 SessionReport* report) {
+  sqlite3* db = call->db();
+  PeerLink link;
+  SYNCLINE_TRY(link.open(db, url, options.drift_ms_max, call->kept_peers()));
   SqliteEndpoint local(db, "", options.drift_ms_max);
   const auto progress = [db](const SessionReport&) {
     return interrupted(db) ? Status(StatusCode::cancelled, "interrupted") : Status();
   };
-  Status done = run_session(&local, remote, options, progress, report);
+  Status done = run_session(&local, link.endpoint(), options, progress, report);
   bool again = false;
   SYNCLINE_TRY(set_clock_right(db, done, options, *report, &again));
-  if (again) done = run_session(&local, remote, options, progress, report);
-  if (!done.ok()) return done;
-  return note_peer_vector(db, report->peer_vector);
-}
-
-Status sync_with(Call* call, const std::string& url, const SessionOptions& options,
-                 SessionReport* report) {
-  PeerLink link;
-  SYNCLINE_TRY(link.open(call->db(), url, options.drift_ms_max, call->kept_peers()));
-  SYNCLINE_TRY(run_with(call->db(), link.endpoint(), options, report));
+  if (again) done = run_session(&local, link.endpoint(), options, progress, report);
+  SYNCLINE_TRY(std::move(done));
+  SYNCLINE_TRY(note_success(db, *report, peer));
   link.keep();
   return {};
 }
@@ -72,13 +83,9 @@ Status sync_with(Call* call, const std::string& url, const SessionOptions& optio
 // Runs a session with a stored peer and notes how it went; the session's error is what counts.
 Status sync_with_peer(Call* call, Peer* peer, const SessionOptions& options,
                       SessionReport* report) {
-  const Status done = sync_with(call, peer->url, options, report);
-  peer->site = report->peer_site;
-  peer->site_name = report->peer_name;
-  peer->vector = report->peer_vector;
-  peer->clock_ahead_ms = report->peer_clock_ahead_ms;
-  const Status noted = note_session(call->db(), *peer, done.message());
-  return done.ok() ? noted : done;
+  const Status done = sync_with(call, peer->url, options, peer, report);
+  if (!done.ok()) (void)note_session(call->db(), *peer, done.message());
+  return done;
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point begin) {
@@ -153,7 +160,7 @@ Status call_sync_now(Call* call) {
     return {};
   }
   SYNCLINE_TRY(session_options("", call->bytes(1), &options));
-  SYNCLINE_TRY(sync_with(call, target, options, &report));
+  SYNCLINE_TRY(sync_with(call, target, options, nullptr, &report));
   call->give(report_to_json(report, milliseconds_since(begin)));
   return {};
 }

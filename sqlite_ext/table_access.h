@@ -51,6 +51,7 @@ class TableAccess {
     PackedRow state;
   };
   Status write_states(std::span<const StateWrite> writes);
+  Status forget_states(std::span<const RowKey> keys);
   Status append_relay(std::span<const RowKey> keys);
   // Runs the base action of `write`. A refusal is an outcome; errors are everything else.
   Status write_base(const RowWrite& write, StoreOutcome* outcome);
@@ -105,6 +106,7 @@ class TableAccess {
   bool noted_ = false;
   Statement read_state_, read_base_, exists_, read_image_, read_before_, erase_, fill_;
   Statement write_state_, write_states_, relay_, relays_;  // one row, many rows
+  Statement forget_state_, log_;
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
 };
 

@@ -71,6 +71,23 @@ Status TableAccess::write_states(std::span<const StateWrite> writes) {
   return {};
 }
 
+Status TableAccess::forget_states(std::span<const RowKey> keys) {
+  if (!keys.empty() && !forget_state_.prepared()) {
+    std::string match;
+    for (size_t i = 1; i <= table_.key.size(); ++i) {
+      const std::string k = std::to_string(i);
+      match += (i > 1 ? " AND k" : "k") + k + "=?" + k;
+    }
+    SYNCLINE_TRY(forget_state_.prepare(
+        db_, "DELETE FROM main.sync_state_" + std::to_string(table_.number) + " WHERE " + match));
+  }
+  for (const RowKey& key : keys) {
+    bind_key(&forget_state_, 1, key);
+    SYNCLINE_TRY(forget_state_.run());
+  }
+  return {};
+}
+
 Status TableAccess::append_relay(std::span<const RowKey> keys) {
   const size_t columns = table_.key.size(), many = rows_per_statement(columns);
   while (!keys.empty()) {
@@ -94,12 +111,14 @@ Status TableAccess::append_relay(std::span<const RowKey> keys) {
 
 Status TableAccess::append_log(RowKey key, int64_t mask, std::span<const Value> image) {
   const std::string n = std::to_string(table_.number);
-  Statement log;
-  SYNCLINE_TRY(log.prepare(
-      db_, "INSERT INTO main.sync_log(t,ver,mask," + key_list(key.size()) + ") " +
-               tuples_head(n + "," + kClockSql + "," + std::to_string(mask), key.size())));
-  bind_key(&log, 1, key);
-  SYNCLINE_TRY(log.run());
+  if (!log_.prepared()) {
+    SYNCLINE_TRY(log_.prepare(
+        db_, "INSERT INTO main.sync_log(t,ver," + key_list(key.size()) + ",mask) " +
+                 tuples_head(n + "," + kClockSql, key.size() + 1)));
+  }
+  bind_key(&log_, 1, key);
+  log_.bind(static_cast<int>(key.size()) + 1, mask);
+  SYNCLINE_TRY(log_.run());
   if (image.empty() || imaged_.empty()) return {};
   std::string columns, marks;
   for (ColumnNumber c : imaged_) {

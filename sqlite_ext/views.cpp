@@ -4,6 +4,7 @@
 #include "peers/postgres_url.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/site_views.h"
 #include "syncline/json.h"
 
 namespace syncline {
@@ -209,7 +210,7 @@ int register_views(sqlite3* db) {
     const int rc = register_table_function(db, &view);
     if (rc != SQLITE_OK) return rc;
   }
-  return SQLITE_OK;
+  return register_site_views(db);
 }
 
 }  // namespace syncline

@@ -11,7 +11,8 @@
 //   void erase_item(int64_t id);
 //   void insert_part(int64_t item, std::string_view line);
 //   bool has_item(int64_t id);
-// Call check_port<Host>() from one TEST_CASE: each SECTION gets a Host of its own.
+// Call check_port<Host>() from one TEST_CASE: each SECTION gets a Host of its own. The verbs that
+// melt are in port_melting.hpp.
 #pragma once
 
 #include <algorithm>
@@ -383,7 +384,7 @@ class PortCheck {
     });
   }
 
- private:
+ protected:
   void in_transaction(const std::function<void()>& body) {
     const Status status = host.transaction([&]() -> Status {
       body();
@@ -441,6 +442,8 @@ class PortCheck {
     write.base = base;
     write.values = values;
     write.changed = std::move(changed);
+    write.forget = forgetting;
+    write.relay = !forgetting;
     std::vector<StoreOutcome> outcomes;
     REQUIRE(port.store(table("item"), std::span<const RowWrite>(&write, 1), &outcomes).ok());
     REQUIRE(outcomes.size() == 1);
@@ -473,6 +476,7 @@ class PortCheck {
   RowBatch batch;
   SiteIndex other = 0;
   ContextId context = 0;
+  bool forgetting = false;  // what `put` writes leaves no state
 };
 
 template <typename Host>

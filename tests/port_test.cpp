@@ -1,5 +1,5 @@
 // The contract of the port on databases in memory. See port_conformance.hpp.
-#include "port_conformance.hpp"
+#include "port_melting.hpp"
 #include "support/two_sites.hpp"
 
 using namespace syncline;
@@ -31,4 +31,8 @@ class MemoryHost {
 
 TEST_CASE("port: databases in memory keep the contract", "[port][unit]") {
   check_port<MemoryHost>();
+}
+
+TEST_CASE("port: databases in memory keep the contract of melting", "[port][unit]") {
+  check_melting_port<MemoryHost>();
 }

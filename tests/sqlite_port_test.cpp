@@ -1,6 +1,6 @@
 // The contract of the port on SQLite: the extension's own sources, linked to the library, on a
 // database in memory. See port_conformance.hpp.
-#include "port_conformance.hpp"
+#include "port_melting.hpp"
 
 #include "sqlite_ext/operation.h"
 
@@ -107,6 +107,32 @@ class SqliteHost {
     }
     Status scan(size_t count_max, RowBatch* out) override { return now().scan(count_max, out); }
     Status check_interrupt() override { return now().check_interrupt(); }
+    Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
+                     RowBatch* out) override {
+      return now().list_keys(table, after, count_max, out);
+    }
+    Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                       RowBatch* out) override {
+      return now().list_states(table, after, count_max, out);
+    }
+    Status forget(const TableInfo& table, std::span<const RowKey> keys) override {
+      return now().forget(table, keys);
+    }
+    Status new_dot(const TableInfo& table, RowKey key, Version* out) override {
+      return now().new_dot(table, key, out);
+    }
+    Status set_baseline(const TableInfo& table, const Version& baseline) override {
+      return now().set_baseline(table, baseline);
+    }
+    Status load_acknowledgements(std::span<const SiteIndex> sites,
+                                 std::vector<Acknowledgement>* out) override {
+      return now().load_acknowledgements(sites, out);
+    }
+    Status load_melting(MeltingState* out) override { return now().load_melting(out); }
+    Status save_melting(const SiteState& site, const MeltingState& state) override {
+      return now().save_melting(site, state);
+    }
+    Status prune(const SiteState& site) override { return now().prune(site); }
 
    private:
     Port& now() { return host_.operation_->port(); }
@@ -130,4 +156,8 @@ class SqliteHost {
 
 TEST_CASE("port: SQLite keeps the contract", "[port][sqlite]") {
   check_port<SqliteHost>();
+}
+
+TEST_CASE("port: SQLite keeps the contract of melting", "[port][sqlite]") {
+  check_melting_port<SqliteHost>();
 }
