@@ -272,7 +272,10 @@ std::string Simulation::melt_all() {
         const Status status = unpack_row(state.packed(), table.info.column_count(), &row);
         if (!status.ok()) return problem("unpack", status);
         if (data.contexts.empty() && can_melt(row, table.info, site.port->knowledge())) {
-          return "metadata left in table " + table.info.name;
+          return "metadata left in table " + table.info.name + " at " +
+                 to_hex(site.port->id()) + ", melted " +
+                 vector_to_json(data.melted, data.sites) + ", known " +
+                 vector_to_json(site.port->knowledge(), data.sites);
         }
       }
     }
@@ -445,7 +448,11 @@ std::string Simulation::whole_session(size_t a, size_t b) {
   SessionReport report;
   const Status status = run_session(&local, &remote, options, {}, &report);
   const bool may_refuse = melting_ == Melting::loose && status.code() == StatusCode::refused;
-  return status.ok() || may_refuse ? std::string() : problem("session", status);
+  if (!status.ok()) return may_refuse ? std::string() : problem("session", status);
+  MemoryPort* port = sites_[a].port.get();  // as sync_now does
+  const Status heard =
+      port->transaction([&] { return hear_peer(port, report.peer_site, report.peer_vector); });
+  return heard.ok() ? std::string() : problem("hear_peer", heard);
 }
 
 std::string Simulation::calm() {
@@ -466,9 +473,11 @@ std::string Simulation::calm() {
       site.port->take_identity(site_id(next_site_++));
       site.port->join_members();
     }
-    for (const Member& member : list_members(sites_[0].port->data().settings)) {
-      const auto is = [&](const Site& site) { return site.port->id() == member.id; };
-      if (std::none_of(sites_.begin(), sites_.end(), is)) sites_[0].port->retire(member.id);
+    for (const Site& knows : sites_) {
+      for (const SiteId& id : member_ids(knows.port->data().settings)) {
+        const auto is = [&](const Site& site) { return site.port->id() == id; };
+        if (std::none_of(sites_.begin(), sites_.end(), is)) sites_[0].port->retire(id);
+      }
     }
   }
   // Some runs come together by sessions alone.
