@@ -167,7 +167,10 @@ class Folder {
     for (uint32_t table : touched_)
       names.push_back("sync_image_" + std::to_string(table));
     // Policies may have gone meanwhile that asked for these.
-    if (!registry_.settings.empty()) {
+    const std::vector<const Setting*> settings = registry_.settings.all();
+    if (std::any_of(settings.begin(), settings.end(), [](const Setting* setting) {
+          return setting->key.starts_with("policy/");
+        })) {
       std::vector<std::string> more;
       SYNCLINE_TRY(query_texts(db_,
                                "SELECT name FROM main.sqlite_schema WHERE type='table' AND name "
