@@ -9,6 +9,8 @@
 
 namespace syncline {
 
+// Of the registry only who this database is and was: all that was_copied looks at.
+Status load_lives(sqlite3* db, Registry* out);
 // Whether the file shows that this database is a copy, or was put back in an older state
 // (file_witness.h). What stood in row state before, our id still made.
 Status was_copied(sqlite3* db, const Registry& registry, bool* yes);

@@ -70,10 +70,10 @@ Status SqliteEndpoint::fold_if_needed() {
                              "SELECT value<>" + std::to_string(version) +
                                  " FROM main.sync_meta WHERE key='schema_version'",
                              1, &schema_moved));
-  Registry registry;
+  Registry lives;
   bool copied = false;
-  SYNCLINE_TRY(load_registry(db_, &registry));
-  if (registry.exists) SYNCLINE_TRY(was_copied(db_, registry, &copied));
+  SYNCLINE_TRY(load_lives(db_, &lives));
+  SYNCLINE_TRY(was_copied(db_, lives, &copied));
   if (unfolded == 0 && schema_moved == 0 && !copied) return {};
   return fold_in_parts(db_);
 }
