@@ -10,7 +10,7 @@ namespace syncline {
 
 namespace {
 
-// Log entries folded in one transaction: a tenth of a second on a laptop.
+// Log entries folded in one transaction: some tenths of a second.
 constexpr uint64_t kEntriesPerPart = 100'000;
 
 // Columns that were parked have a place now: what peers wrote in them goes into the base rows.
