@@ -85,8 +85,9 @@ CREATE TABLE syncline.col (
 );
 
 -- What local writes append: op 0 insert, 1 update, 2 delete. The fold consumes every entry it sees,
--- so no index is needed. `key` is encode_key of the row's key; `image` the rest of a deleted row, or
--- what an update saw in columns whose policies want to know; `origin` who wrote it, if anybody said.
+-- so no index is needed. `key` is encode_key of the row's key; `image` the rest of a deleted row,
+-- or what an update saw in columns whose policies want to know; `origin` who wrote it, if anybody
+-- said so.
 CREATE TABLE syncline.log (
   mask int8 NOT NULL,
   clock int8 NOT NULL,
