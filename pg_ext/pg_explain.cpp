@@ -9,16 +9,6 @@ namespace syncline::pg {
 
 namespace {
 
-// Empty texts are NULL.
-Status put(void* target, const std::vector<std::string>& row) {
-  std::vector<SlBytes> texts;
-  for (const std::string& text : row) {
-    texts.push_back(text.empty() ? SlBytes{nullptr, 0} : bytes(text));
-  }
-  SlPutRow line = {target, texts.data(), static_cast<uint32_t>(texts.size())};
-  return guard(sl_leaf_put_row, &line);
-}
-
 Status explain(uint32_t number, const Value& given, void* target) {
   PgPort port(false);
   SiteState site;
@@ -38,7 +28,7 @@ Status explain(uint32_t number, const Value& given, void* target) {
     std::vector<ExplainedCell> cells;
     explain_row(table, row, site.sites, &cells);
     for (const ExplainedCell& cell : cells) {
-      SYNCLINE_TRY(put(target, {cell.column, cell.value, cell.site,
+      SYNCLINE_TRY(put_row(target, {cell.column, cell.value, cell.site,
                                 cell.seq == 0 ? "" : std::to_string(cell.seq),
                                 time_text(hlc_to_ms(cell.hlc)), cell.actor, cell.rule,
                                 cell.lost}));
@@ -63,7 +53,7 @@ void slb_preview(SlBytes id, void* target, SlStatus* status) {
     SYNCLINE_TRY(decider.load());
     SYNCLINE_TRY(decider.preview(&lines));
     for (const PreviewLine& line : lines) {
-      SYNCLINE_TRY(put(target, {line.choice, line.value, line.note}));
+      SYNCLINE_TRY(put_row(target, {line.choice, line.value, line.note}));
     }
     return {};
   });

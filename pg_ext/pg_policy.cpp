@@ -49,27 +49,10 @@ Status set_policy(uint32_t number, std::string_view column, std::string_view pol
       });
   Setting setting;
   SYNCLINE_TRY(make_policy_setting(*table, column, policy, translated, site.settings, &setting));
-  setting.hlc = site.settings.next_hlc(setting.key, next_hlc(static_cast<int64_t>(site.now_ms)));
-  setting.site = site.sites.id(site.self);
   ApplyReport report;
-  PgPort port(true);
-  SYNCLINE_TRY(change_settings(&port, {&setting, 1}, &report));
-  SYNCLINE_TRY(port.finish());
-  // A change of this site's, without a row: peers see that there is something to fetch.
-  SlCounters& counters = *sl_counters();
-  ++counters.next_seq;
-  SYNCLINE_TRY(add_own_growth(site, counters.position));
+  SYNCLINE_TRY(store_setting(site, &setting, &report));
   *json = policy_to_json(*table, column, setting, report.applied);
   return {};
-}
-
-Status put(void* target, const std::vector<std::string>& row) {
-  std::vector<SlBytes> texts;
-  for (const std::string& text : row) {
-    texts.push_back(text.empty() ? SlBytes{nullptr, 0} : bytes(text));
-  }
-  SlPutRow line = {target, texts.data(), static_cast<uint32_t>(texts.size())};
-  return guard(sl_leaf_put_row, &line);
 }
 
 Status list_policies(void* target) {
@@ -78,8 +61,9 @@ Status list_policies(void* target) {
   SYNCLINE_TRY(load_site(&site));
   SYNCLINE_TRY(load_tables(site.settings, &tables));
   for (const PolicyLine& line : policy_lines(site.settings, tables)) {
-    SYNCLINE_TRY(put(target, {line.table_name, line.column_name, line.policy, line.options,
-                              time_text(hlc_to_ms(line.set_at)), line.set_by_site, line.source}));
+    SYNCLINE_TRY(put_row(target, {line.table_name, line.column_name, line.policy, line.options,
+                                  time_text(hlc_to_ms(line.set_at)), line.set_by_site,
+                                  line.source}));
   }
   return {};
 }
@@ -155,7 +139,7 @@ void slb_suggest_policies(const SlTableDef* def, const uint32_t* unique, uint32_
   bounded(status, [&]() -> Status {
     const TableInfo table = table_info(*def);
     for (const PolicySuggestion& s : suggest_policies(table, {unique, count})) {
-      SYNCLINE_TRY(put(target, {s.column, s.policy, s.reason}));
+      SYNCLINE_TRY(put_row(target, {s.column, s.policy, s.reason}));
     }
     return {};
   });

@@ -17,6 +17,21 @@ Status PgPort::load_site(SiteState* out) {
   sites_ = &out->sites;
   settings_ = &out->settings;
   sites_known_ = out->sites.size();
+  self_ = out->self;
+  now_ms_ = out->now_ms;
+  random_ = out->random;
+  melted_ = out->melted;
+  return {};
+}
+
+Status PgPort::finish() {
+  SYNCLINE_TRY(note_dots());
+  return base_.close();
+}
+
+Status PgPort::save_new_sites(const SiteTable& sites) {
+  SYNCLINE_TRY(save_sites(sites, sites_known_));
+  sites_known_ = sites.size();
   return {};
 }
 
@@ -184,9 +199,9 @@ Status PgPort::save_knowledge(const SiteState& site, const ExchangeUpdate& updat
 }
 
 Status PgPort::save_exchange(const SiteState& site, const ExchangeUpdate& update) {
-  SYNCLINE_TRY(save_sites(site.sites, sites_known_));
-  sites_known_ = site.sites.size();
+  SYNCLINE_TRY(save_new_sites(site.sites));
   SYNCLINE_TRY(save_knowledge(site, update));
+  SYNCLINE_TRY(save_acknowledgements(site, update));
   const int64_t sender = site.sites.find(update.sender);
   if (sender < 0) return Status(StatusCode::internal, "the sender of a chunk has no number");
   SlIncoming incoming = {};

@@ -2,15 +2,18 @@
 //
 //   pg_port.cpp       the site, the registry, what an exchange leaves behind
 //   pg_port_rows.cpp  fetching and storing rows
+//   pg_melting.cpp    metadata that melts
 //   pg_scan.cpp       scanning for an export
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pg_ext/pg_scan.h"
 #include "pg_ext/pg_site.h"
 #include "pg_ext/sl_exchange.h"
+#include "pg_ext/sl_melting.h"
 #include "syncline/apply.h"
 #include "syncline/exporter.h"
 #include "syncline/port.h"
@@ -49,7 +52,9 @@ class PgPort final : public Port {
   // `write`: tables are opened for writing and rows are locked.
   explicit PgPort(bool write) : write_(write) {}
   // Ends the operation; not to be called after an error.
-  Status finish() { return base_.close(); }
+  Status finish();
+  // What prune() has dropped: entries of bookkeeping.
+  uint64_t pruned() const { return pruned_; }
 
   // A plan left by the last chunk of this session, if the export goes on from `resume_hex`.
   void resume_plan(std::string_view resume_hex) { resume_hex_ = resume_hex; }
@@ -68,6 +73,18 @@ class PgPort final : public Port {
   Status record_conflicts(std::span<const ConflictRecord> records) override;
   Status list_contested(const TableInfo& table, std::string_view after, size_t count_max,
                         RowBatch* out) override;
+  Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
+                   RowBatch* out) override;
+  Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                     RowBatch* out) override;
+  Status forget(const TableInfo& table, std::span<const RowKey> keys) override;
+  Status new_dot(const TableInfo& table, RowKey key, Version* out) override;
+  Status set_baseline(const TableInfo& table, const Version& baseline) override;
+  Status load_acknowledgements(std::span<const SiteIndex> sites,
+                               std::vector<Acknowledgement>* out) override;
+  Status load_melting(MeltingState* out) override;
+  Status save_melting(const SiteState& site, const MeltingState& state) override;
+  Status prune(const SiteState& site) override;
   Status load_incoming(const SiteId& sender, Incoming* out) override;
   Status list_incoming(std::vector<std::pair<SiteId, std::string>>* out) override;
   Status save_exchange(const SiteState& site, const ExchangeUpdate& update) override;
@@ -100,15 +117,25 @@ class PgPort final : public Port {
                       const std::vector<StoreOutcome>& outcomes);
   // --- pg_port.cpp
   Status save_knowledge(const SiteState& site, const ExchangeUpdate& update);
+  Status save_new_sites(const SiteTable& sites);
+  // --- pg_melting.cpp
+  Status save_acknowledgements(const SiteState& site, const ExchangeUpdate& update);
+  Status note_dots();
+  void put_key(std::string_view encoded, RowKey key);
   // --- pg_scan.cpp
   Status enter_table();
+  Status take_kept_plan(const TableInfo& table, bool* taken);
   Status plan_table(const TableInfo& table, std::string_view after);
-  Status collect_keys(const TableInfo& table, std::string_view after);
+  Status collect_keys(const TableInfo& table, int64_t begin, bool base, ScanPlan* plan);
 
   const bool write_;
-  const SiteTable* sites_ = nullptr;       // the operation's, from load_site
+  SiteTable* sites_ = nullptr;  // the operation's, from load_site
   const Settings* settings_ = nullptr;
   SiteIndex sites_known_ = 0;
+  SiteIndex self_ = 0;
+  uint64_t now_ms_ = 0;
+  uint64_t random_ = 0;
+  VersionVector melted_;
   std::vector<TableInfo> tables_;
   BaseTable base_;
   uint64_t completions_ = 0;
@@ -118,9 +145,17 @@ class PgPort final : public Port {
   std::vector<Fetched> fetched_;
   std::vector<RowKey> fetched_keys_;
 
+  std::optional<int64_t> dots_begin_;  // our position before new_dot gave the first one
+  uint64_t dot_last_ = 0;
+  uint64_t pruned_ = 0;
+  SlStateList state_list_ = {};
+  ScanPlan key_list_;             // of list_keys
+  std::string key_list_after_;    // where it begins
+
   std::string resume_hex_;
   VersionVector since_;
   int64_t begin_ = 0;
+  bool everything_ = false;
   size_t table_at_ = 0;  // in tables_
   std::string scan_after_;
   ScanPlan plan_;
@@ -130,5 +165,11 @@ class PgPort final : public Port {
 Status export_next(std::string_view vector, const ExportOptions& options,
                    std::string_view resume_hex, ExportedChunk* out);
 Status apply_now(std::string_view chunk, const ApplyOptions& options, ApplyReport* report);
+
+// Stores a setting of this site's, with the next change of its own, inside such an operation: its
+// hlc and site are filled in. pg_member.cpp.
+Status store_setting(const SiteState& site, Setting* setting, ApplyReport* report);
+// Retires sites that hold the horizon and were not heard of for so many days.
+Status retire_unseen(uint64_t days);
 
 }  // namespace syncline::pg

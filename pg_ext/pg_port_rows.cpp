@@ -296,7 +296,7 @@ Status PgPort::write_states(const TableInfo& table, std::span<const RowWrite> wr
                             const std::vector<size_t>& rows,
                             const std::vector<StoreOutcome>& outcomes) {
   int64_t& position = sl_counters()->position;
-  std::vector<SlStateRow> states;
+  std::vector<SlStateRow> states, forgotten;
   states.reserve(writes.size());
   for (size_t i = 0; i < writes.size(); ++i) {
     if (!outcomes[i].stored) continue;
@@ -304,6 +304,14 @@ Status PgPort::write_states(const TableInfo& table, std::span<const RowWrite> wr
     const PackedRow& packed = writes[i].state;
     SlStateRow state = {};
     state.key = bytes(row.encoded);
+    state.place = row.place;
+    row.known = false;
+    if (writes[i].forget) {
+      const bool moves = writes[i].relay || writes[i].base != BaseAction::none;
+      state.pos = moves ? ++position : 0;
+      forgotten.push_back(state);
+      continue;
+    }
     state.seq = static_cast<int64_t>(packed.seq);
     state.hlc = static_cast<int64_t>(packed.hlc);
     state.context = static_cast<int64_t>(packed.context);
@@ -313,9 +321,12 @@ Status PgPort::write_states(const TableInfo& table, std::span<const RowWrite> wr
     state.cells = bytes(packed.cells);
     state.site = static_cast<int32_t>(packed.site);
     state.flags = static_cast<int32_t>(packed.flags);
-    state.place = row.place;
     states.push_back(state);
-    row.known = false;
+  }
+  if (!forgotten.empty()) {
+    SlStateForget forget = {table.number, static_cast<uint32_t>(forgotten.size()),
+                            forgotten.data()};
+    SYNCLINE_TRY(guard(sl_leaf_state_forget, &forget));
   }
   if (states.empty()) return {};
   SlStateWrite write = {table.number, static_cast<uint32_t>(states.size()), states.data()};

@@ -16,6 +16,7 @@ constexpr uint32_t kKeysPerRead = 1024;
 struct KeptPlan {
   std::string resume_hex;
   ScanPlan plan;
+  int64_t position = 0;  // what came since stands behind it
 };
 std::unique_ptr<KeptPlan> kept_plan;
 
@@ -47,6 +48,11 @@ void ScanPlan::shrink() {
 
 void ScanPlan::finish() { shrink(); }
 
+void ScanPlan::extend() {
+  keys_.erase(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(at_));
+  at_ = 0;
+}
+
 std::vector<std::string_view> ScanPlan::next(size_t count_max) {
   const size_t count = std::min(count_max, keys_.size() - at_);
   std::vector<std::string_view> out(keys_.begin() + static_cast<std::ptrdiff_t>(at_),
@@ -67,6 +73,7 @@ void PgPort::keep_plan(std::string_view resume_hex) {
   kept_plan = std::make_unique<KeptPlan>();
   kept_plan->resume_hex = resume_hex;
   kept_plan->plan = std::move(plan_);
+  kept_plan->position = sl_counters()->position;
 }
 
 Status PgPort::open_scan(const VersionVector& since, const ScanStart& start) {
@@ -75,7 +82,9 @@ Status PgPort::open_scan(const VersionVector& since, const ScanStart& start) {
   for (SiteIndex s = 0; s < since.size(); ++s) seqs.push_back(static_cast<int64_t>(since.seq(s)));
   SlScanBegin begin = {seqs.data(), static_cast<uint32_t>(seqs.size()), 0};
   SYNCLINE_TRY(guard(sl_leaf_scan_begin, &begin));
-  begin_ = begin.begin;
+  everything_ = start.everything;
+  // What was melted here is listed no longer.
+  begin_ = everything_ || !melted_.covered_by(since) ? 0 : begin.begin;
   table_at_ = 0;
   scan_after_.clear();
   if (!start.table.empty()) {
@@ -95,32 +104,52 @@ Status PgPort::enter_table() {
     SYNCLINE_TRY(base_.close());
     SYNCLINE_TRY(base_.open(table.number, write_));
   }
-  if (kept_plan != nullptr && !resume_hex_.empty() && kept_plan->resume_hex == resume_hex_ &&
-      kept_plan->plan.table() == table.number) {
-    plan_ = std::move(kept_plan->plan);
-    kept_plan.reset();
-    plan_.seek(scan_after_);
+  bool taken = false;
+  SYNCLINE_TRY(take_kept_plan(table, &taken));
+  return taken ? Status() : plan_table(table, scan_after_);
+}
+
+Status PgPort::take_kept_plan(const TableInfo& table, bool* taken) {
+  if (kept_plan == nullptr || resume_hex_.empty() || kept_plan->resume_hex != resume_hex_ ||
+      kept_plan->plan.table() != table.number) {
     return {};
   }
-  return plan_table(table, scan_after_);
+  SlListed listed = {table.number, 0};
+  if (everything_) SYNCLINE_TRY(guard(sl_leaf_listed_from, &listed));
+  const int64_t position = kept_plan->position;
+  if (everything_ && position < listed.from) return {};
+  plan_ = std::move(kept_plan->plan);
+  kept_plan.reset();
+  plan_.seek(scan_after_);
+  *taken = true;
+  if (!everything_) return {};
+  // A chunk that says which keys it covers must not leave out what came since.
+  plan_.extend();
+  return collect_keys(table, position, false, &plan_);
 }
 
 Status PgPort::plan_table(const TableInfo& table, std::string_view after) {
   const std::string from(after);  // it may be the plan's own
   plan_.begin(table.number, from);
-  const bool whole = table.present && !since_.knows(table.baseline);
+  const bool whole = everything_ || !since_.knows(table.baseline);
+  return collect_keys(table, begin_, table.present && whole, &plan_);
+}
+
+// Adds the keys of rows of state behind `begin` and, with `base`, of all rows of the open base
+// table.
+Status PgPort::collect_keys(const TableInfo& table, int64_t begin, bool base, ScanPlan* plan) {
   SlKeys keys = {};
   keys.number = table.number;
-  keys.begin = begin_;
-  keys.base = whole ? base_.get() : nullptr;
+  keys.begin = begin;
+  keys.base = base ? base_.get() : nullptr;
   keys.count_max = kKeysPerRead;
   SYNCLINE_TRY(guard(sl_leaf_keys_open, &keys));
   do {
     SYNCLINE_TRY(check_interrupt());
     SYNCLINE_TRY(guard(sl_leaf_keys_next, &keys));
-    for (uint32_t i = 0; i < keys.count; ++i) plan_.add(view(keys.keys[i]));
+    for (uint32_t i = 0; i < keys.count; ++i) plan->add(view(keys.keys[i]));
   } while (keys.count > 0);
-  plan_.finish();
+  plan->finish();
   return guard(sl_leaf_keys_close, &keys);
 }
 

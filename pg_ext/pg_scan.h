@@ -20,6 +20,8 @@ class ScanPlan {
   static constexpr size_t kKeysMax = 500'000;
 
   void begin(uint32_t table, std::string_view after);
+  // Keys may be added again: those before where the plan is at are left out.
+  void extend();
   // Adds a key in any order; keys up to `after` are left out.
   void add(std::string_view key);
   // REQUIRES: all keys were added.
@@ -34,7 +36,6 @@ class ScanPlan {
   bool truncated() const { return truncated_; }
   // The last key given or, if none was, where the plan began.
   const std::string& last() const { return last_; }
-  bool at_end() const { return at_ >= keys_.size(); }
 
  private:
   void shrink();

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "pg_ext/sl_decide.h"
 #include "syncline/conflicts.h"
 #include "syncline/decision.h"
 
@@ -86,6 +87,12 @@ PackedRow packed_row(const SlStateRow& row) {
   return packed;
 }
 
+Status unpack_vector(SlBytes packed, SiteTable* sites, VersionVector* out) {
+  std::string_view rest = view(packed);
+  *out = VersionVector();
+  return rest.empty() ? Status() : read_vector(&rest, sites, out);
+}
+
 Status load_site(SiteState* out) {
   SlSite site;
   SYNCLINE_TRY(guard(sl_leaf_load_site, &site));
@@ -106,15 +113,23 @@ Status load_site(SiteState* out) {
   out->position = static_cast<uint64_t>(site.counters.position);
   out->next_context = static_cast<ContextId>(site.counters.next_context);
   for (uint32_t i = 0; i < site.context_count; ++i) {
-    std::string_view packed = view(site.contexts[i].vector);
     VersionVector vector;
-    SYNCLINE_TRY(read_vector(&packed, &out->sites, &vector));
+    SYNCLINE_TRY(unpack_vector(site.contexts[i].vector, &out->sites, &vector));
     out->contexts[static_cast<ContextId>(site.contexts[i].id)] = vector;
   }
   for (uint32_t i = 0; i < site.setting_count; ++i) {
     out->settings.merge(setting_of(site.settings[i]));
   }
-  return {};
+  return unpack_vector(site.melted, &out->sites, &out->melted);
+}
+
+Status put_row(void* target, const std::vector<std::string>& row) {
+  std::vector<SlBytes> texts;
+  for (const std::string& text : row) {
+    texts.push_back(text.empty() ? SlBytes{nullptr, 0} : bytes(text));
+  }
+  SlPutRow line = {target, texts.data(), static_cast<uint32_t>(texts.size())};
+  return guard(sl_leaf_put_row, &line);
 }
 
 Setting setting_of(const SlSettingRow& row) {

@@ -48,6 +48,8 @@ TableInfo table_info(const SlTableDef& def);
 // The core's view of a state row, which it points into.
 PackedRow packed_row(const SlStateRow& row);
 
+// A vector as append_vector has it; no bytes: an empty one.
+Status unpack_vector(SlBytes packed, SiteTable* sites, VersionVector* out);
 // Reads the site: sites, knowledge with our own entry, counters, contexts, settings. Only reads.
 Status load_site(SiteState* out);
 // Stores the sites of `sites` from index `known` on.
@@ -65,6 +67,9 @@ Status fold_log(bool refuse_own, uint64_t* row_count);
 
 // Notes that our own history has grown to the last seq given, by rows beyond position `begin`.
 Status add_own_growth(const SiteState& site, int64_t begin);
+
+// A row of an SQL function that returns rows; empty texts are NULL.
+Status put_row(void* target, const std::vector<std::string>& row);
 
 Setting setting_of(const SlSettingRow& row);
 // Stores settings in place of what their keys had.

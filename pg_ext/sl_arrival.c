@@ -287,6 +287,22 @@ sort_state(Tuplesortstate *sort, TupleDesc desc, Oid relid)
 }
 
 /*
+ * Where rows have no state, those that changed are listed no longer: sums (sl_verify.c) and plans
+ * (pg_scan.cpp) that were made before say nothing any more.
+ */
+static void
+note_gap(uint32 table)
+{
+	static const Oid types[] = {INT4OID, INT8OID};
+	const Datum values[] = {Int32GetDatum(table), Int64GetDatum(sl_counters()->position)};
+
+	SPI_connect();
+	sl_exec("UPDATE syncline.tbl SET listed_from = $2 WHERE number = $1 AND baseline_seq = 0",
+			lengthof(types), types, values, NULL);
+	SPI_finish();
+}
+
+/*
  * Lists each row of state once. A statement with array_agg over the rows took two and a half times
  * as long, a fifth of the processor time of a fold during which the list was made anew.
  */
@@ -316,6 +332,28 @@ make_anew(Relation relation, uint32 table)
 	end_list(lister);
 	ExecDropSingleTupleTableSlot(slot);
 	tuplesort_end(sort);
+	note_gap(table);
+}
+
+/*
+ * Makes the list anew if most of what it lists are rows whose state has been forgotten. SPI must be
+ * connected.
+ */
+void
+sl_arrivals_settle(uint32 table)
+{
+	Relation	relation;
+
+	sl_exec(psprintf("SELECT n > (SELECT count(*) FROM syncline.state_%u) + %d FROM (SELECT"
+					 " (SELECT listed FROM syncline.arrival_%u ORDER BY last DESC LIMIT 1) -"
+					 " (SELECT listed - cardinality(keys) FROM syncline.arrival_%u"
+					 "  ORDER BY last LIMIT 1) AS n) AS l", table, STALE_MIN, table, table),
+			0, NULL, NULL, NULL);
+	if (sl_result_int64(0, 1) == 0)
+		return;
+	relation = table_open(relid_of(table, ""), RowExclusiveLock);
+	make_anew(relation, table);
+	table_close(relation, NoLock);
 }
 
 void

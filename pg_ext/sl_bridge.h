@@ -38,6 +38,7 @@
  *   pg_fold.cpp         the fold
  *   pg_identity.cpp     versions under a new site id
  *   sl_decide.h and the files that include it: policies, decisions, explanations
+ *   sl_melting.h and the files that include it: metadata that melts; sites
  *   sl_exchange.h and the files that include it: fetch, store, scan, export, apply, inspect,
  *                       sessions (their own header, so that this one stays short)
  *
@@ -182,6 +183,7 @@ typedef struct SlSite
 	uint32_t context_count;
 	const SlSettingRow *settings;
 	uint32_t setting_count;
+	SlBytes melted;				/* a vector as append_vector has it; empty: nothing */
 } SlSite;
 void sl_leaf_load_site(void *site);
 

@@ -404,6 +404,8 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 		CacheInvalidateRelcacheByRelid(relid);
 		if (adopted)
 			capture_met_rows(number);
+		sl_advance();
+		sl_member_ensure();
 	}
 	result = describe(number, already, adopted, context);
 	SPI_finish();

@@ -269,8 +269,16 @@ extern SlArrivals *sl_arrivals_open(uint32 table, int64 begin);
 /* The key stands until the next call. */
 extern bool sl_arrivals_next(SlArrivals *arrivals, SlBytes *key);
 extern void sl_arrivals_close(SlArrivals *arrivals);
-/* Lists rows that were just written to state. Inside a merge. */
+/* Lists rows that were just written to state, or changed without it. Inside a merge. */
 extern void sl_arrivals_add(uint32 table, const SlStateRow *rows, uint32 count);
+extern void sl_arrivals_settle(uint32 table);
+
+/* ---- sl_member.c ----------------------------------------------------------------------------- */
+
+/* Both inside a merge, after a fold. Enters this site among the sites, or says anew what it is. */
+extern void sl_register_site(void);
+/* The same if it tracks a table and is not there. */
+extern void sl_member_ensure(void);
 
 /* ---- sl_policy.c ----------------------------------------------------------------------------- */
 
@@ -279,6 +287,11 @@ extern void sl_arrivals_add(uint32 table, const SlStateRow *rows, uint32 count);
  * connected and the relation locked.
  */
 extern void sl_make_local(Relation relation, uint32 number, const char *column);
+
+/* ---- sl_setting.c ---------------------------------------------------------------------------- */
+
+/* Is the setting of this key about a table? */
+extern bool sl_is_policy(SlBytes key);
 
 /* ---- sl_event.c ------------------------------------------------------------------------------ */
 

@@ -108,6 +108,7 @@ create_self(void)
 			"  SELECT coalesce(max(n) + 1, 0), $1 FROM syncline.site RETURNING n)"
 			" INSERT INTO syncline.self (site, name) SELECT n, $2 FROM added",
 			2, types, values, NULL);
+	sl_exec("INSERT INTO syncline.melt DEFAULT VALUES ON CONFLICT DO NOTHING", 0, NULL, NULL, NULL);
 	write_witness();
 }
 
@@ -124,6 +125,13 @@ renumber_attributes(void)
 			" AND c.attnum IS DISTINCT FROM a.attnum",
 			0, NULL, NULL, NULL);
 	sl_tables_forget();
+}
+
+/* The marks of the new id's own changes begin anew. */
+static void
+forget_pruning(void)
+{
+	sl_exec("UPDATE syncline.melt SET own = 0, pruned = 0", 0, NULL, NULL, NULL);
 }
 
 void
@@ -144,6 +152,7 @@ sl_new_identity(void)
 			"  SELECT max(n) + 1, $1 FROM syncline.site RETURNING n)"
 			" UPDATE syncline.self SET predecessor = site, site = added.n, next_seq = 1, shared = 0"
 			" FROM added", 1, types, values, NULL);
+	forget_pruning();
 	write_witness();
 	renumber_attributes();
 }
@@ -239,6 +248,7 @@ hand_over(int32 from, int32 to, int64 shared)
 	stamp_anew(from, latest);
 	sl_exec("UPDATE syncline.self SET predecessor = $1, site = $2, shared = 0 WHERE $3 >= 0",
 			lengthof(types), types, values, NULL);
+	forget_pruning();
 }
 
 void
@@ -251,7 +261,9 @@ sl_give_up_identity(void)
 	int64		shared;
 
 	SPI_connect();
-	sl_exec("SELECT site, shared FROM syncline.self", 0, NULL, NULL, NULL);
+	/* what has melted cannot be given another id */
+	sl_exec("SELECT site, greatest(shared, (SELECT own FROM syncline.melt)) FROM syncline.self", 0,
+			NULL, NULL, NULL);
 	from = sl_result_int64(0, 1);
 	shared = sl_result_int64(0, 2);
 	sl_exec("INSERT INTO syncline.site (n, id) SELECT max(n) + 1, $1 FROM syncline.site"
@@ -266,6 +278,7 @@ sl_give_up_identity(void)
 	write_witness();
 	SPI_finish();
 	sl_advance();
+	sl_member_ensure();
 }
 
 void

@@ -297,9 +297,9 @@ text_bytes(const char *text)
 	return (SlBytes) {text, strlen(text)};
 }
 
-/* Reads syncline.setting; `rows` is palloc'd. */
+/* Reads the policies in syncline.setting; `rows` is palloc'd. */
 static uint32
-read_settings(SlSettingRow **rows)
+read_policies(SlSettingRow **rows)
 {
 	Relation	relation = table_open(sl_internal_relid("setting"), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(relation);
@@ -314,7 +314,11 @@ read_settings(SlSettingRow **rows)
 		SlSettingRow *row;
 		bool		isnull;
 		bytea	   *site;
+		SlBytes		key = text_bytes(TextDatumGetCString(heap_getattr(tuple, SETTING_KEY, desc,
+																	  &isnull)));
 
+		if (!sl_is_policy(key))
+			continue;
 		if (count == capacity)
 		{
 			capacity = Max(16, capacity * 2);
@@ -322,8 +326,7 @@ read_settings(SlSettingRow **rows)
 				repalloc(*rows, capacity * sizeof(SlSettingRow));
 		}
 		row = &(*rows)[count++];
-		row->key = text_bytes(TextDatumGetCString(heap_getattr(tuple, SETTING_KEY, desc,
-															   &isnull)));
+		row->key = key;
 		row->value = text_bytes(TextDatumGetCString(heap_getattr(tuple, SETTING_VALUE, desc,
 																 &isnull)));
 		row->hlc = DatumGetInt64(heap_getattr(tuple, SETTING_HLC, desc, &isnull));
@@ -340,7 +343,7 @@ static void
 describe_noted(SlTable *table, const char *name, const ColumnRow *rows)
 {
 	SlSettingRow *settings;
-	uint32		setting_count = read_settings(&settings);
+	uint32		setting_count = read_policies(&settings);
 	SlColumnDef *columns;
 	SlTableDef	def = {.number = table->number, .name = text_bytes(name), .present = true};
 	bool	   *noted;

@@ -1,9 +1,9 @@
 /*
- * sl_setting.c: settings that all sites share: policies.
+ * sl_setting.c: settings that all sites share: policies, and which sites there are.
  *
- * They stand in syncline.setting, one row a key, and are read with the site. A change makes every
- * backend forget what it remembers of tracked tables: capture needs to know which columns' old
- * values to keep.
+ * They stand in syncline.setting, one row a key, and are read with the site. A changed policy makes
+ * every backend forget what it remembers of tracked tables: capture needs to know which columns'
+ * old values to keep.
  */
 #include "sl_host.h"
 
@@ -30,11 +30,20 @@ forget_tables(void)
 	sl_tables_forget();
 }
 
+bool
+sl_is_policy(SlBytes key)
+{
+	static const char prefix[] = "policy/";
+
+	return key.size >= strlen(prefix) && memcmp(key.data, prefix, strlen(prefix)) == 0;
+}
+
 void
 sl_leaf_save_settings(void *argument)
 {
 	SlSettings *settings = argument;
 	static const Oid types[] = {TEXTOID, TEXTOID, INT8OID, BYTEAOID};
+	bool		any_policy = false;
 
 	SPI_connect();
 	for (uint32 i = 0; i < settings->count; i++)
@@ -44,10 +53,12 @@ sl_leaf_save_settings(void *argument)
 			bytes_datum(row->value.data, row->value.size), Int64GetDatum(row->hlc),
 		bytes_datum((const char *) row->site, sizeof(row->site))};
 
+		any_policy = any_policy || sl_is_policy(row->key);
 		sl_exec("INSERT INTO syncline.setting (key, value, hlc, site) VALUES ($1, $2, $3, $4)"
 				" ON CONFLICT (key) DO UPDATE SET value = excluded.value, hlc = excluded.hlc,"
 				" site = excluded.site", lengthof(types), types, values, NULL);
 	}
-	forget_tables();
+	if (any_policy)
+		forget_tables();
 	SPI_finish();
 }

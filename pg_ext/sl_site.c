@@ -253,7 +253,8 @@ static void
 load_self(SlSite *site, MemoryContext context)
 {
 	if (sl_exec("SELECT s.site, convert_to(s.name, 'UTF8'), s.next_seq, s.position, s.floor,"
-				" s.next_context, m.hlc FROM syncline.self s"
+				" s.next_context, m.hlc, (SELECT vector FROM syncline.melt)"
+				" FROM syncline.self s"
 				" LEFT JOIN syncline.mark m ON m.seq = s.next_seq - 1", 0, NULL, NULL, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -266,6 +267,7 @@ load_self(SlSite *site, MemoryContext context)
 	site->counters.floor = sl_result_int64(0, 5);
 	site->counters.next_context = sl_result_int64(0, 6);
 	site->counters.own_hlc = sl_result_int64(0, 7);
+	site->melted = sl_result_bytes(0, 8, context);
 	if (merge_open)
 		site->counters = counters;
 }
@@ -383,8 +385,10 @@ sl_leaf_recognise(void *argument)
 	const Datum values[] = {Int64GetDatum(recognise->seq), Int64GetDatum(recognise->hlc)};
 
 	SPI_connect();
-	recognise->yes = sl_exec("SELECT FROM syncline.mark WHERE seq = $1 AND hlc = $2", 2, types,
-							 values, NULL) == 1;
+	/* what all sites have seen is not looked at any more */
+	recognise->yes = sl_exec("SELECT 1 FROM syncline.mark WHERE seq = $1 AND hlc = $2"
+							 " UNION ALL SELECT 1 FROM syncline.melt WHERE pruned > $1", 2, types,
+							 values, NULL) > 0;
 	if (recognise->yes)
 		sl_exec("UPDATE syncline.self SET shared = $1 WHERE shared < $1 AND $2 IS NOT NULL",
 				2, types, values, NULL);

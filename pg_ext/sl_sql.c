@@ -82,10 +82,14 @@ sl_sync_site_name(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("only the owner of the database may name its site")));
+		sl_merge_begin("sync_site_name");
+		sl_fold(false);
 		SPI_connect();
-		sl_site_ensure();
 		sl_exec("UPDATE syncline.self SET name = $1", 1, types, values, NULL);
 		SPI_finish();
+		sl_advance();
+		sl_register_site();
+		sl_merge_end();
 	}
 	PG_RETURN_DATUM(site_text("SELECT name FROM syncline.self"));
 }
@@ -120,6 +124,7 @@ sl_sync_hello(PG_FUNCTION_ARGS)
 	sl_settle_held("sync_hello");
 	sl_merge_begin("sync_hello");
 	sl_fold(true);
+	sl_member_ensure();
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
 	sl_report(&status);
 	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json.data, json.size)));

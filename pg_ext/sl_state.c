@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
+#include "sl_melting.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -198,6 +199,50 @@ sl_leaf_keys_beyond(void *argument)
 		keys[i] = sl_result_bytes(i, 1, context);
 	beyond->keys = keys;
 	SPI_finish();
+}
+
+void
+sl_leaf_state_list(void *argument)
+{
+	SlStateList *list = argument;
+	SlTable    *table = sl_table_by_number(list->table);
+	Relation	relation = table_open(table->state_relid, AccessShareLock);
+	Relation	index = index_open(table->state_index, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	IndexScanDesc scan;
+	ScanKeyData behind;
+	SlStateRow *rows;
+	MemoryContext old;
+
+	if (list->memory == NULL)
+		list->memory = AllocSetContextCreate(CurrentMemoryContext, "syncline state list",
+											 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(list->memory);
+	sl_advance();
+	scan = sl_index_beginscan(relation, index, GetActiveSnapshot(), 1);
+	ScanKeyInit(&behind, 1, BTGreaterStrategyNumber, F_BYTEAGT,
+				PointerGetDatum(make_bytea(list->after)));
+	index_rescan(scan, &behind, 1, NULL, 0);
+	old = MemoryContextSwitchTo(list->memory);
+	rows = palloc(list->count_max * sizeof(SlStateRow));
+	for (list->count = 0; list->count < list->count_max &&
+		 index_getnext_slot(scan, ForwardScanDirection, slot); list->count++)
+	{
+		SlStateRow *row = &rows[list->count];
+		bytea	   *key;
+		bool		isnull;
+
+		fill_row(slot, row);
+		key = DatumGetByteaPP(slot_getattr(slot, STATE_KEY, &isnull));
+		row->key.size = VARSIZE_ANY_EXHDR(key);
+		row->key.data = memcpy(palloc(row->key.size + 1), VARDATA_ANY(key), row->key.size);
+	}
+	list->rows = rows;
+	MemoryContextSwitchTo(old);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, AccessShareLock);
+	table_close(relation, AccessShareLock);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -387,4 +432,24 @@ sl_leaf_state_write(void *argument)
 	sl_arrivals_add(write->table, write->rows, write->count);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
+}
+
+void
+sl_leaf_state_forget(void *argument)
+{
+	SlStateForget *forget = argument;
+	SlTable    *table = sl_table_by_number(forget->table);
+	Relation	relation = table_open(table->state_relid, RowExclusiveLock);
+
+	for (uint32 i = 0; i < forget->count; i++)
+	{
+		ItemPointerData tid;
+
+		if (forget->rows[i].place == 0)
+			continue;
+		tid_of(forget->rows[i].place, &tid);
+		simple_heap_delete(relation, &tid);
+	}
+	table_close(relation, NoLock);
+	sl_arrivals_add(forget->table, forget->rows, forget->count);
 }

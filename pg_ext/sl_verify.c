@@ -192,7 +192,9 @@ sl_leaf_digest_load(void *argument)
 	sl_log_flush();
 	SPI_connect();
 	if (exec_in_snapshot("SELECT d.position, d.sums FROM syncline.digest d, syncline.self s"
-						 " WHERE d.tbl = $1 AND d.plan = $2 AND d.position <= s.position",
+						 " WHERE d.tbl = $1 AND d.plan = $2 AND d.position <= s.position"
+						 " AND d.position >= (SELECT listed_from FROM syncline.tbl"
+						 "  WHERE number = $1)",
 						 lengthof(types), types, values) == 1)
 	{
 		position = sl_result_int64(0, 1);

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
+#include "sl_melting.h"
 #include "sl_session.h"
 #include "sl_verify.h"
 #include "storage/dsm.h"
@@ -109,6 +110,7 @@ hello(SlStep *step)
 	sl_settle_held("sync_now");
 	sl_merge_begin("sync_now");
 	sl_fold(true);
+	sl_member_ensure();
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
 	sl_report(&status);
 	step->output = keep(json);
@@ -211,7 +213,20 @@ shared_text(shm_toc *toc, uint64 key)
 	return (SlBytes) {text, strlen(text)};
 }
 
-/* Notes the outcome with a stored peer. What goes wrong here is not worth losing the report for. */
+/* What the peer is known to have now; and its clock. */
+static void
+hear(const SlSession *session)
+{
+	SlStatus	status;
+
+	sl_merge_begin("sync_now");
+	slb_hear_peer(session->peer_site, session->peer_vector, session->clock_ahead_ms, &status);
+	sl_report(&status);
+	sl_merge_end();
+}
+
+/* Notes the outcome: with a stored peer there, and who has what. What goes wrong here is not worth
+ * losing the report for. */
 static void
 note(const char *name, const SlSession *session, const char *error)
 {
@@ -219,7 +234,10 @@ note(const char *name, const SlSession *session, const char *error)
 	{
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		sl_note_session(name, session, error);
+		if (name[0] != '\0')
+			sl_note_session(name, session, error);
+		if (error == NULL)
+			hear(session);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}
@@ -272,7 +290,7 @@ run_session(shm_toc *toc)
 	CommitTransactionCommand();
 	session.task = ((SlShared *) shm_toc_lookup(toc, SL_SHARED_HEAD, false))->task;
 	slb_session(&session, &status);
-	if (name.size > 0 && session.task == SL_TASK_SYNC)
+	if (session.task == SL_TASK_SYNC && (name.size > 0 || status.code == 0))
 		note(name.data, &session, status.code == 0 ? NULL : status.message);
 	if (status.code != 0)
 		raise_error(&session, &status);

@@ -58,16 +58,38 @@ CREATE TABLE syncline.growth (
   site int4 NOT NULL, seq int8 NOT NULL, begin int8 NOT NULL, PRIMARY KEY (site, seq)
 );
 
+-- What other sites are known to have: they said so, or somebody relayed it.
+CREATE TABLE syncline.ack (
+  site int4 PRIMARY KEY,
+  vector bytea NOT NULL DEFAULT '',
+  heard_ms int8 NOT NULL,                 -- when they were last heard
+  ahead_ms int8                           -- their clock against ours, at the last session from here
+);
+
+-- How far metadata has melted, in one row: up to `vector`, which all active sites know; and where a
+-- pass through the row state stands.
+CREATE TABLE syncline.melt (
+  one bool PRIMARY KEY DEFAULT true CHECK (one),
+  vector bytea NOT NULL DEFAULT '',
+  own int8 NOT NULL DEFAULT 0,            -- this site's entry in it
+  pruned int8 NOT NULL DEFAULT 0,         -- own changes below it have no mark any more
+  under bytea NOT NULL DEFAULT '',        -- `vector` in the last pass, or the one going on
+  done bool NOT NULL DEFAULT true,
+  tbl int4 NOT NULL DEFAULT 0,            -- table and key looked at last
+  key bytea NOT NULL DEFAULT ''
+);
+
 -- Tracked tables, and parked ones, which only a peer has (no relation, not present).
 CREATE TABLE syncline.tbl (
   number int4 PRIMARY KEY,
   relation regclass UNIQUE,
   name text NOT NULL UNIQUE,              -- as it travels: without a schema
   present bool NOT NULL,
-  baseline_site int4,
+  baseline_site int4,                     -- of rows without state: seq 0, once that has melted
   baseline_seq int8 NOT NULL DEFAULT 0,
   options jsonb NOT NULL DEFAULT '{}',
-  tracked_since timestamptz NOT NULL DEFAULT now()
+  tracked_since timestamptz NOT NULL DEFAULT now(),
+  listed_from int8 NOT NULL DEFAULT 0     -- arrival_<n> has all that changed behind this position
 );
 
 CREATE TABLE syncline.col (
@@ -201,6 +223,8 @@ SELECT pg_catalog.pg_extension_config_dump('syncline.self', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.vector', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.mark', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.growth', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.ack', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.melt', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.tbl', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.col', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.log', '');
@@ -305,6 +329,26 @@ CREATE VIEW sync_peers AS
               ELSE 'half_open' END AS breaker,
          clock_ahead_ms
   FROM syncline.peer;
+
+-- Sites and maintenance -------------------------------------------------------------------------
+
+CREATE FUNCTION syncline.sites(OUT site text, OUT name text, OUT engine text, OUT version text,
+    OUT status text, OUT joined_at timestamptz, OUT last_seen_at timestamptz,
+    OUT retired_at timestamptz, OUT retired_by text, OUT has jsonb, OUT behind_changes int8,
+    OUT behind_ms int8, OUT clock_ahead_ms int8, OUT holds_horizon bool) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sites';
+CREATE VIEW sync_sites AS SELECT * FROM syncline.sites();
+CREATE FUNCTION syncline.site_matrix(OUT site text, OUT knows_site text, OUT seq int8,
+    OUT behind int8) RETURNS SETOF record
+  LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_site_matrix';
+CREATE VIEW sync_site_matrix AS SELECT * FROM syncline.site_matrix();
+CREATE FUNCTION sync_site_history(id text, OUT at timestamptz, OUT event text, OUT detail text)
+  RETURNS SETOF record
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_site_history';
+CREATE FUNCTION sync_retire_site(id text, note text DEFAULT NULL) RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_retire_site';
+CREATE FUNCTION sync_maintain(options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_maintain';
 
 -- Verification ----------------------------------------------------------------------------------
 
@@ -474,13 +518,14 @@ CREATE FUNCTION sync_suggest_policies(table_name text, OUT column_name text, OUT
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_suggest_policies';
 
 GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts, sync_conflict_stats,
-  sync_policies TO PUBLIC;
+  sync_policies, sync_sites, sync_site_matrix TO PUBLIC;
 
--- Stored peers, the identity and the history of conflicts concern the whole database: they are its
--- owner's. PostgreSQL 13 has no role that stands for the owner; there it is the owner of today.
+-- Stored peers, the identity, other sites and the history of conflicts concern the whole database:
+-- they are its owner's. PostgreSQL 13 has no role that stands for the owner; there it is the owner
+-- of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
-  sync_remove_peer(text), sync_conflict_purge(timestamptz),
-  sync_invariant(text, text, jsonb) FROM PUBLIC;
+  sync_remove_peer(text), sync_conflict_purge(timestamptz), sync_retire_site(text, text),
+  sync_maintain(jsonb), sync_invariant(text, text, jsonb) FROM PUBLIC;
 DO $$
 DECLARE
   owner text;
@@ -494,7 +539,8 @@ BEGIN
   EXECUTE 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
     ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text),'
-    ' @extschema@.sync_conflict_purge(timestamptz),'
+    ' @extschema@.sync_conflict_purge(timestamptz), @extschema@.sync_retire_site(text, text),'
+    ' @extschema@.sync_maintain(jsonb),'
     ' @extschema@.sync_invariant(text, text, jsonb) TO ' || owner;
 END $$;
 
