@@ -250,6 +250,20 @@ def _(t):
     same_rows(a, c, ["t"])
 
 
+@test("melting: a file that was alone, and kept nothing, meets others, whoever begins")
+def _(t):
+    for begins in (0, 1):
+        a, b = join(t, f"a{begins}"), join(t, f"b{begins}")
+        a.run("INSERT INTO t VALUES(1, 'a', 0), (2, 'a', 0), (4, 'same', 0)")
+        assert maintain(a)[0]["rows_melted"] == 3
+        b.run("INSERT INTO t VALUES(2, 'b', 0), (3, 'b', 0), (4, 'same', 0)")
+        report = sync(a, b) if begins else sync(b, a)
+        assert min(report["pulled"]["rows"], report["pushed"]["rows"]) > 0, report
+        assert same_rows(a, b, ["t"]) == 4
+        assert [p.replace(" ", "") for _, p, _ in open_conflicts(a)] == ['{"id":2}']
+        assert open_conflicts(a) == open_conflicts(b)
+
+
 @test("melting: rows that come in a full exchange need no metadata at an empty file")
 def _(t):
     a, b = melted_pair(t, rows=50)

@@ -24,7 +24,11 @@ class Session {
 
   Status run() {
     SYNCLINE_TRY(meet());
-    if (options_.direction != Direction::push) SYNCLINE_TRY(pull());
+    if (options_.direction == Direction::both) {
+      SYNCLINE_TRY(pull_from_behind());
+    } else if (options_.direction == Direction::pull) {
+      SYNCLINE_TRY(pull());
+    }
     if (options_.direction != Direction::pull) SYNCLINE_TRY(push());
     return conclude();
   }
@@ -88,6 +92,17 @@ class Session {
     SYNCLINE_TRY(needs(mine_, theirs_, &needed));
     if (!needed) return {};
     return transfer(&remote_, &local_, mine_, theirs_, &report_.pulled, &report_.applied_here);
+  }
+
+  // A peer that has not seen all that melted here is refused until it has: it gets that first.
+  Status pull_from_behind() {
+    const Status pulled = pull();
+    if (pulled.code() != StatusCode::refused || report_.pulled.chunks > 0) return pulled;
+    SYNCLINE_TRY(push());
+    if (report_.pushed.chunks == 0) return pulled;
+    SYNCLINE_TRY(local_.hello(&mine_));
+    SYNCLINE_TRY(remote_.hello(&theirs_));
+    return pull();
   }
 
   Status push() {
