@@ -26,7 +26,7 @@ CREATE TABLE note(id TEXT PRIMARY KEY, n INTEGER, body TEXT);
 CREATE TABLE line(note TEXT REFERENCES note, at INTEGER, code INTEGER UNIQUE,
   PRIMARY KEY(note, at));
 """
-# Writes one side or the other, synchronises from one side or the other, and says so.
+# Writes one side or the other, synchronises from one or the other, drops metadata, and says so.
 CHILD = """
 import json, random, sqlite3, sys
 paths, rng = sys.argv[1:3], random.Random(int(sys.argv[3]))
@@ -42,6 +42,8 @@ for step in range(1000000):
     db, known = dbs[side], mine[side]
     if rng.random() < 0.4:
         db.execute("SELECT sync_now(?, ?)", (paths[1 - side], '{"max_bytes": 2000}')).fetchall()
+    elif rng.random() < 0.2:
+        db.execute("SELECT sync_maintain('{\\"rows_max\\": 40}')").fetchall()
     elif known and rng.random() < 0.5:
         key = rng.choice(sorted(known))
         known[key] += 1

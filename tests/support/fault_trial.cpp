@@ -63,6 +63,12 @@ const FaultWork kFaultWorks[] = {
      [](const FaultPair&, SqliteFile* here, Notes*) {
        return here->run("SELECT sync_new_identity()");
      }},
+    {"sync_now, then sync_maintain", true,
+     [](const FaultPair& pair, SqliteFile* here, Notes*) {
+       const bool good = sync(pair, here);
+       return here->value("SELECT sync_maintain('{\"rows_max\": 20}')").has_value() &&
+              here->value("SELECT sync_maintain()").has_value() && good;
+     }},
     {"a write and sync_changes_since", false,
      [](const FaultPair&, SqliteFile* here, Notes* acknowledged) {
        const bool good = write_note(here, "h1", 1, acknowledged);
