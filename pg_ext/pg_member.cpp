@@ -27,6 +27,8 @@ Status store_setting(const SiteState& site, Setting* setting, ApplyReport* repor
 namespace {
 
 constexpr size_t kNoteBytesMax = 1024;
+// When nothing is new, that a peer was heard is written down once in so many milliseconds.
+constexpr uint64_t kHeardEveryMs = 60'000;
 
 std::string& retired_json() {
   static std::string text;
@@ -101,7 +103,6 @@ Status retire_site(std::string_view id, std::string_view note) {
   return {};
 }
 
-// Puts numbers as a text, and times as one.
 std::string number(int64_t value) { return std::to_string(value); }
 
 Status list_rows(void* target) {
@@ -221,6 +222,27 @@ class History {
   std::vector<Line> lines_;
 };
 
+Status has_news(std::string_view id_hex, std::string_view vector_json, bool* yes) {
+  SiteState site;
+  SYNCLINE_TRY(load_site(&site));
+  VersionVector vector;
+  SYNCLINE_TRY(vector_from_json(vector_json, &site.sites, &vector));
+  const Result<SiteId> id = site_id_from_hex(id_hex);
+  if (!id.ok()) return id.status();
+  const auto number = static_cast<int32_t>(site.sites.intern(id.value()));
+  SlAcks acks = {};
+  acks.sites = &number;
+  acks.site_count = 1;
+  SYNCLINE_TRY(guard(sl_leaf_load_acks, &acks));
+  *yes = true;
+  if (acks.count == 0 || !acks.list[0].met) return {};
+  VersionVector known;
+  SYNCLINE_TRY(unpack_vector(acks.list[0].vector, &site.sites, &known));
+  const auto heard_ms = static_cast<uint64_t>(acks.list[0].heard_ms);
+  *yes = !vector.covered_by(known) || heard_ms + kHeardEveryMs < site.now_ms;
+  return {};
+}
+
 Status hear(std::string_view id_hex, std::string_view vector, int64_t ahead_ms) {
   PgPort port(true);
   SYNCLINE_TRY(hear_peer(&port, id_hex, vector));
@@ -265,6 +287,12 @@ void slb_register_site(SlBytes engine, SlStatus* status) {
 SlBytes slb_retire_site(SlBytes id, SlBytes note, SlStatus* status) {
   bounded(status, [&] { return retire_site(view(id), view(note)); });
   return bytes(retired_json());
+}
+
+bool slb_has_peer_news(SlBytes site, SlBytes vector, SlStatus* status) {
+  bool yes = false;
+  bounded(status, [&] { return has_news(view(site), view(vector), &yes); });
+  return yes;
 }
 
 void slb_hear_peer(SlBytes site, SlBytes vector, int64_t ahead_ms, SlStatus* status) {

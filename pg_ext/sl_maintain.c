@@ -39,14 +39,27 @@ drop_closed(SlMaintenance *maintenance)
 	SPI_finish();
 }
 
-/* As sync_tables has it, for all tables together. */
+/* What is left: rows of state, and of what is listed of them. */
 static void
 measure(SlMaintenance *maintenance)
 {
+	StringInfoData sql;
+	uint64		count;
+
 	SPI_connect();
-	sl_exec("SELECT coalesce(sum(pg_total_relation_size(format('syncline.%s_%s', k, number)"
-			"::regclass)), 0)::int8"
-			" FROM syncline.tbl, (VALUES ('state'), ('arrival')) AS kinds(k)", 0, NULL, NULL, NULL);
+	initStringInfo(&sql);
+	count = sl_exec("SELECT number FROM syncline.tbl", 0, NULL, NULL, NULL);
+	appendStringInfoString(&sql, "SELECT 0::int8");
+	for (uint64 i = 0; i < count; i++)
+	{
+		int64		number = sl_result_int64(i, 1);
+
+		appendStringInfo(&sql, " + (SELECT coalesce(sum(pg_column_size(s)), 0)"
+						 " FROM syncline.state_" INT64_FORMAT " s)"
+						 " + (SELECT coalesce(sum(pg_column_size(a)), 0)"
+						 " FROM syncline.arrival_" INT64_FORMAT " a)", number, number);
+	}
+	sl_exec(sql.data, 0, NULL, NULL, NULL);
 	maintenance->bytes_metadata = sl_result_int64(0, 1);
 	SPI_finish();
 }

@@ -141,6 +141,11 @@ SlBytes slb_maintain_report(const SlMaintenance *maintenance, SlStatus *status);
 void slb_register_site(SlBytes engine, SlStatus *status);
 /* Retires a site; returns what sync_retire_site returns, until the next call. */
 SlBytes slb_retire_site(SlBytes id, SlBytes note, SlStatus *status);
+/*
+ * Says whether a session has learnt anything of a peer that is not noted; only reads. Where it has
+ * not, it is noted now and then that the peer was heard.
+ */
+bool slb_has_peer_news(SlBytes site, SlBytes vector, SlStatus *status);
 /* Notes what a session has learnt of a peer; `ahead_ms` is its clock against ours. */
 void slb_hear_peer(SlBytes site, SlBytes vector, int64_t ahead_ms, SlStatus *status);
 

@@ -219,14 +219,21 @@ hear(const SlSession *session)
 {
 	SlStatus	status;
 
+	bool		news = slb_has_peer_news(session->peer_site, session->peer_vector, &status);
+
+	sl_report(&status);
+	if (!news)
+		return;
 	sl_merge_begin("sync_now");
 	slb_hear_peer(session->peer_site, session->peer_vector, session->clock_ahead_ms, &status);
 	sl_report(&status);
 	sl_merge_end();
 }
 
-/* Notes the outcome: with a stored peer there, and who has what. What goes wrong here is not worth
- * losing the report for. */
+/*
+ * Notes the outcome: with the peer, if it is a stored one, and who has what. What goes wrong here is
+ * not worth losing the report for.
+ */
 static void
 note(const char *name, const SlSession *session, const char *error)
 {
