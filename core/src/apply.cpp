@@ -41,11 +41,13 @@ Status ApplyRun::apply(std::string_view bytes) {
   bool stale = false;
   SYNCLINE_TRY(check_membership(header));
   SYNCLINE_TRY(check(header, &stale));
-  if (!stale) SYNCLINE_TRY(check_melted(header, &stale));
-  if (stale) {
+  bool behind = false;
+  if (!stale) SYNCLINE_TRY(check_melted(header, &behind));
+  if (stale || behind) {
     report_.unchanged = header.row_count;
-    report_.complete = !incoming_.open;
-    if (incoming_.open) report_.resume = bytes_to_hex(incoming_.token);
+    // Of a sender that is behind and has nothing new there is nothing to come.
+    report_.complete = behind || !incoming_.open;
+    if (!report_.complete) report_.resume = bytes_to_hex(incoming_.token);
     return {};
   }
   knowledge_after_ = site_.knowledge;

@@ -178,7 +178,7 @@ class Session {
       report_.conflicts = std::max(report_.conflicts, opened);  // both sides find the same ones
       if (progress_) SYNCLINE_TRY(progress_(report_));
       resume = applied_now.resume;  // the receiver knows where it stands
-      if (!chunk.last) continue;
+      if (!chunk.last && !applied_now.complete) continue;
       report_.quarantined += applied_now.quarantined;  // what waited for later chunks is in by now
       if (!resumed) return {};
       resumed = false;
