@@ -493,6 +493,23 @@ def _(t):
         db.run("DROP OWNED BY verify_guest; DROP ROLE verify_guest")
 
 
+@on_pairs("check: a deleted parent that a row of another site keeps is no damage")
+def _(t, a, b):
+    for db in (a, b):
+        if db.engine == "sqlite":
+            db.run("PRAGMA foreign_keys=ON")
+    create("CREATE TABLE owner (id INTEGER PRIMARY KEY);"
+           "CREATE TABLE pet (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES owner(id))", a, b)
+    a.run("INSERT INTO owner VALUES (1)")
+    sync(a, b)
+    a.run("DELETE FROM owner")
+    b.run("INSERT INTO pet VALUES (7, 1)")
+    sync(a, b)
+    for db in (a, b):
+        assert rows(db, "SELECT id FROM owner") == [("1",)], rows(db, "SELECT * FROM owner")
+    assert not check(a) and not check(b), (check(a), check(b))
+
+
 @on_engines("repair: many rows at once, more than fit one question")
 def _(t, db):
     other = t.sqlite("other")

@@ -91,7 +91,7 @@ class RowCheck {
     if (row.held) return {};
     const bool lives = row_lives(row, site_.sites, table.on_delete);
     if (lives && !local.stored) note(Fault::missing, table, local);
-    if (!lives && local.stored) note(Fault::undead, table, local);
+    if (!lives && local.stored && !row.kept) note(Fault::undead, table, local);
     return {};
   }
 
