@@ -23,6 +23,14 @@ const std::vector<SeenVersion>& versions(const SeenRow* row, size_t cell) {
   return row == nullptr || cell >= row->cells.size() ? none : row->cells[cell];
 }
 
+// Values are compared elsewhere: with what their writer wrote, and with the base row.
+bool same_dots(const std::vector<SeenVersion>& a, const std::vector<SeenVersion>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const SeenVersion& x, const SeenVersion& y) {
+                      return x.site == y.site && x.seq == y.seq && x.dead == y.dead;
+                    });
+}
+
 const std::string& base(const SeenRow* row, size_t cell) {
   static const std::string none;
   return row == nullptr || cell >= row->base.size() ? none : row->base[cell];
@@ -80,6 +88,8 @@ Failure Oracle::wrong(const char* kind, const Look& look, size_t cell,
 int64_t Oracle::find(const Mind& mind, const Row& row, const SeenVersion& version) const {
   const auto own = mind.own.find({&row, version.site, version.seq});
   if (own != mind.own.end()) return static_cast<int64_t>(own->second);
+  // What a copy wrote is not what its original wrote under the same number, even at the same time.
+  if (mind.unsettled && version.site == mind.view.self) return -1;
   const auto found = row.dots.find({version.site, version.seq, version.hlc});
   return found == row.dots.end() ? -1 : static_cast<int64_t>(found->second);
 }
@@ -269,7 +279,7 @@ Failure Oracle::check_capture(const Mind& mind, const Look& look) const {
     const bool moved = was && look.now->stored && base(look.before, cell) != base(look.now, cell);
     if (look.fresh[cell].empty()) {
       if (moved) return wrong("capture", look, cell, "it was changed without a version");
-      if (look.before != nullptr && now != versions(look.before, cell)) {
+      if (look.before != nullptr && !same_dots(now, versions(look.before, cell))) {
         return wrong("capture", look, cell, "its versions changed though nobody wrote it: " +
                                                 listed(versions(look.before, cell)) + ", then " +
                                                 listed(now));

@@ -38,6 +38,7 @@ enum class Cause {
   local,     // a transaction of the application
   decision,  // sync_resolve and its like: writes, and stores what was held
   identity,  // a new id: own unsent writes are under it now
+  schema,    // a column was added: writes that may have been of it count as such
   arrival,   // anything that writes nothing new
 };
 

@@ -306,7 +306,7 @@ Failure World::alter(Member* member) {
     const Status status = member->site->run(sql);
     if (!status.ok()) return failed(member, sql, status);
   }
-  return look(member, Cause::arrival, "a change of the schema");
+  return look(member, Cause::schema, "a change of the schema");
 }
 
 Failure World::rename() {
