@@ -231,8 +231,8 @@ hear(const SlSession *session)
 }
 
 /*
- * Notes the outcome: with the peer, if it is a stored one, and who has what. What goes wrong here is
- * not worth losing the report for.
+ * Notes the outcome: with the peer, if it is a stored one, and who has what. What goes wrong here
+ * is not worth losing the report for.
  */
 static void
 note(const char *name, const SlSession *session, const char *error)
