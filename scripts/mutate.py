@@ -167,8 +167,6 @@ MUTATIONS = [
      "if (any) out.vector = least(out.vector, heard->vector);"),
     ("melt_covered: an acknowledgement counts once all of it is known here", "horizon.cpp",
      "if (nobody || !vector.covered_by(bound)) return;", "if (nobody) return;"),
-    ("melt_context: a row of an unfinished exchange keeps its state", "horizon.cpp",
-     "row.context != 0 || row.held", "row.held"),
     ("melt_plain: so does one with several versions of a cell", "horizon.cpp",
      "if (row.cells[i].column == row.cells[i - 1].column) return false;", ""),
     ("melt_contended: and all beside a row that is held", "horizon.cpp",

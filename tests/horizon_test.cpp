@@ -1,7 +1,6 @@
 // Melting (horizon.cpp, apply_full.cpp): what is dropped and when, and what becomes of whoever has
 // not seen it. docs/merge_rules.md, "Melting", has the rules; the simulator has the rest.
 #include "support/two_sites.hpp"
-#include "syncline/membership.h"
 
 using namespace syncline;
 using namespace syncline::test;
@@ -177,6 +176,18 @@ TEST_CASE("melting: rows that still have something to decide keep their state",
   CHECK(g.a.port.table("item")->state.empty());
 }
 
+TEST_CASE("melting: equal values that two sites wrote are two versions", "[melting][unit]") {
+  Group g;
+  g.a.add_item(1, "one", 10);
+  g.meet();
+  g.a.set(1, "name", text("both"));
+  g.b.set(1, "name", text("both"));
+  g.meet();
+  REQUIRE(g.a.conflicts().empty());
+  maintain(&g.a);
+  CHECK(g.a.port.table("item")->state.size() == 1);
+}
+
 TEST_CASE("melting: nothing melts beside rows that are held", "[melting][unit]") {
   Group g;
   g.a.add_item(1, "one", 10);
@@ -332,35 +343,4 @@ TEST_CASE("melting: two groups that never met keep what both have", "[melting][u
     CHECK(db->conflicts() == std::vector<std::string>{"insert_insert"});
   }
   CHECK(a.shown(2, "name") == b.shown(2, "name"));
-}
-
-TEST_CASE("melting: members and retirements are read back from settings", "[melting][unit]") {
-  Settings settings;
-  Member member;
-  member.id = site_id(4);
-  member.name = "till \"7\"";
-  member.engine = "sqlite 3.40.1";
-  member.joined_ms = 5;
-  Setting of_member = make_member_setting(member), gone = make_retirement(site_id(4), 9, "lost");
-  gone.site = site_id(1);
-  settings.merge(of_member);
-  CHECK(find_retirement(settings, site_id(4)) == nullptr);
-  settings.merge(gone);
-  const std::vector<Member> all = list_members(settings);
-  REQUIRE(all.size() == 1);
-  CHECK(all[0].name == member.name);
-  CHECK(all[0].engine == member.engine);
-  CHECK(all[0].joined_ms == 5);
-  CHECK(all[0].retired);
-  CHECK(all[0].retired_ms == 9);
-  CHECK(all[0].retired_by == site_id(1));
-  CHECK(all[0].note == "lost");
-  // What a stranger writes into settings is read as little as it says.
-  Setting odd;
-  odd.key = "site/" + std::string(32, 'z');
-  odd.value = "[]";
-  settings.merge(odd);
-  odd.key = "site/" + to_hex(site_id(5));
-  settings.merge(odd);
-  CHECK(list_members(settings).size() == 2);
 }

@@ -102,6 +102,7 @@ class Melting {
       std::vector<RowKey> keys;
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
+        if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
         if (can_melt(row, table, state_.under)) keys.push_back(local.key);
       }
       state_.table = table.number;

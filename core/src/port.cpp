@@ -15,22 +15,4 @@ Status load_row(const LocalRow& local, const TableInfo& table, RowState* out) {
   return {};
 }
 
-// Until each host has them.
-namespace {
-Status lacking() { return Status(StatusCode::internal, "this host cannot melt"); }
-}  // namespace
-Status Port::list_keys(const TableInfo&, std::string_view, size_t, RowBatch*) { return lacking(); }
-Status Port::list_states(const TableInfo&, std::string_view, size_t, RowBatch*) {
-  return lacking();
-}
-Status Port::forget(const TableInfo&, std::span<const RowKey>) { return lacking(); }
-Status Port::new_dot(const TableInfo&, RowKey, Version*) { return lacking(); }
-Status Port::set_baseline(const TableInfo&, const Version&) { return lacking(); }
-Status Port::load_acknowledgements(std::span<const SiteIndex>, std::vector<Acknowledgement>*) {
-  return {};
-}
-Status Port::load_melting(MeltingState*) { return lacking(); }
-Status Port::save_melting(const SiteState&, const MeltingState&) { return lacking(); }
-Status Port::prune(const SiteState&) { return lacking(); }
-
 }  // namespace syncline

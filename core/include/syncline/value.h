@@ -109,7 +109,11 @@ class Arena {
 
  private:
   char* allocate(size_t bytes);
-  std::deque<std::vector<char>> blocks_;
+  struct Block {
+    std::unique_ptr<char[]> bytes;
+    size_t size;
+  };
+  std::vector<Block> blocks_;
   size_t block_ = 0, used_ = 0;
 };
 
