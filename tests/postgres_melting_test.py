@@ -315,6 +315,7 @@ def _(t):
     for db in (a, b):
         db.value("SELECT sync_disable('task')")
         db.value("SELECT sync_enable('task')")
+    sync(a, b)  # until then a delete here does not know the row there
     a.run("UPDATE task SET done = 3 WHERE id = 1; DELETE FROM task WHERE id = 2")
     b.run("INSERT INTO task VALUES (900, 'new')")
     sync(a, b)
