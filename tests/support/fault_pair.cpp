@@ -87,6 +87,9 @@ void FaultPair::make() {
         there.value("SELECT changes FROM sync_changes_since('" + vector.value_or("") + "')");
     need(chunk.has_value(), there);
     chunk_ = *chunk;
+    // What is put back for each trial is meant to be the same file, not a copy that takes a new id.
+    for (SqliteFile* db : {&here, &there})
+      need(db->run("DELETE FROM sync_meta WHERE key='file'"), *db);
   }
   for (const std::string& path : {here_, there_}) {
     std::filesystem::copy_file(path, path + ".kept",
