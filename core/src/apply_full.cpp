@@ -350,6 +350,22 @@ Status ApplyRun::face_melted(const TableInfo& table, const RowState& theirs, Wor
                    : delete_again(table, theirs, was, work);
 }
 
+// One melted version looks like another, but the sender's may be of a later time.
+bool ApplyRun::melted_otherwise(const TableInfo& table, const Work& work) const {
+  const RowState &before = work.before, &after = work.after;
+  if (!any_version(after, [](const Version& v) { return v.melted(); })) return false;
+  if (!same_versions(before, after)) return true;
+  for (size_t i = 0; i < after.rest_values.size(); ++i) {
+    const auto column = static_cast<ColumnNumber>(i % after.column_count);
+    const Value &was = before.rest_values[i], &is = after.rest_values[i];
+    if (!table.is_key(column) && !is.identical(was)) return true;
+  }
+  for (size_t i = 0; i < after.cells.size(); ++i) {
+    if (!after.cells[i].value.identical(before.cells[i].value)) return true;
+  }
+  return false;
+}
+
 // A delete that was not sent before its row melted: if it saw what stands there, it is done anew.
 Status ApplyRun::delete_again(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                               Work* work) {

@@ -110,11 +110,12 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
   work->news = work->news || news;
   work->after.context = context_for(work->before.context, row.context);
   *touched = work->news || work->after.context != work->before.context ||
-             !same_versions(work->before, work->after);
+             !same_versions(work->before, work->after) ||
+             (header_->full && melted_otherwise(table, *work));
   // A context that knowledge has covered meanwhile is no reason to write.
   if (!work->news && work->after.context == 0 && context(work->before.context) == nullptr &&
       same_versions(work->before, work->after)) {
-    *touched = false;
+    *touched = header_->full && melted_otherwise(table, *work);
   }
   return {};
 }
@@ -207,6 +208,10 @@ namespace {
 // Would the row be read as the same without its state?
 bool says_nothing(const TableInfo& table, const RowState& row, bool stored) {
   if (row.empty()) return true;
+  for (ColumnNumber c = 0; c < table.column_count() && c < row.rest_values.size(); ++c) {
+    // Only the state has it, until the column appears.
+    if (!table.columns[c].present && !row.rest_values[c].is(ValueKind::absent)) return false;
+  }
   return stored && row.cells.empty() && row.notes.empty() && row.context == 0 && !row.kept &&
          !row.adjusted && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline);
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,7 @@ class Simulation {
   std::string calm();
   std::string pull_all(size_t a, size_t b, uint64_t* rows);
   std::string check_calm() const;
+  std::set<std::string> rows_half_melted() const;
   bool contexts_left() const;
 
   void add_site();
