@@ -52,8 +52,8 @@ struct Raw {
 
   std::string body() const {
     return sites + sender + exchange + place + vectors + tokens + row_count + contexts + settings +
-           melting + sections + schema + section_rows + key + shapes + shape_runs + versions + context_ids +
-           notes + values + rest;
+           melting + sections + schema + section_rows + key + shapes + shape_runs + versions +
+           context_ids + notes + values + rest;
   }
   std::string bytes() const {
     std::string out = std::string("SYNC\3\0", 6);

@@ -80,7 +80,8 @@ Failure World::compare(const Member& a, const Member& b) const {
         }
         for (size_t cell = 0; cell < here.cells.size() && cell < there.cells.size(); ++cell) {
           if (oracle_.retired(name, cell)) continue;
-          const std::string column = cell == 0 ? "" : "column " + words_.cells.at(name)[cell] + ": ";
+          const std::string column =
+              cell == 0 ? "" : "column " + words_.cells.at(name)[cell] + ": ";
           if (here.stored && here.base[cell] != there.base[cell]) {
             return {"convergence", place + column + here.base[cell] + " and " + there.base[cell]};
           }
@@ -147,7 +148,9 @@ Failure World::check_records(Member* member) {
   const std::string missing = first_difference(records.expected, records.listed);
   if (!missing.empty()) return {"conflicts", "a conflict is not listed" + at + ": " + missing};
   const std::string extra = first_difference(records.listed, records.expected);
-  if (!extra.empty()) return {"conflicts", "a conflict is listed without reason" + at + ": " + extra};
+  if (!extra.empty()) {
+    return {"conflicts", "a conflict is listed without reason" + at + ": " + extra};
+  }
   for (const auto& [row, insert] : records.held) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
     bool stored = member->site->run("BEGIN;PRAGMA defer_foreign_keys=ON").ok() &&

@@ -147,7 +147,7 @@ void Oracle::relabel(Mind* mind, const View& view) {
 }
 
 Failure Oracle::observe(Mind* mind, View view, Cause cause) {
-  if (overflowed_) {  // it has lost count of some row: only what sites can say themselves is checked
+  if (overflowed_) {  // it has lost count of some row: only what sites say themselves is checked
     mind->view = std::move(view);
     mind->unsettled = mind->unsettled && cause != Cause::identity;
     return {};

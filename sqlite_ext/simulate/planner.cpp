@@ -23,7 +23,8 @@ void Planner::choose_sites() {
     SiteSetup setup;
     setup.connection.journal = random_.pick(kJournals);
     // A journal in memory does not outlive the process.
-    if (options_.faults && setup.connection.journal == "memory") setup.connection.journal = "persist";
+    std::string& journal = setup.connection.journal;
+    if (options_.faults && journal == "memory") journal = "persist";
     setup.connection.cache_pages = random_.percent(30) ? 10 : 500;
     setup.connection.foreign_keys = foreign_keys;
     if (options_.faults && i > 0) setup.skew_ms = random_.pick(kSkews);

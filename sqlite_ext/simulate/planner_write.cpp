@@ -101,7 +101,8 @@ std::string Planner::insert(World* world, World::Member* member, const Shape& sh
     names.push_back(quote_name(name));
     values.push_back(parent != given.end()
                          ? parent->second
-                         : values_.of(shaped, c, policy_of(*world, member, shaped.base.name, name)));
+                         : values_.of(shaped, c,
+                                      policy_of(*world, member, shaped.base.name, name)));
   }
   return std::string(verb) + " INTO " + quote_name(shaped.base.name) + "(" + joined(names, ", ") +
          ") VALUES(" + joined(values, ", ") + ")";

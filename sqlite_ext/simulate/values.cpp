@@ -37,7 +37,8 @@ std::vector<std::string> literals_of(const std::string& sql) {
     const char c = sql[at];
     if (c == '\'') {
       size_t end = at + 1;
-      while (end < sql.size() && (sql[end] != '\'' || (end + 1 < sql.size() && sql[end + 1] == '\'')))
+      while (end < sql.size() &&
+             (sql[end] != '\'' || (end + 1 < sql.size() && sql[end + 1] == '\'')))
         end += sql[end] == '\'' ? 2 : 1;
       out.push_back(sql.substr(at, end + 1 - at));
       at = end + 1;
@@ -123,7 +124,9 @@ std::string Values::fresh(LogicalKind kind) {
 }
 
 std::string Values::shaped(PolicyKind policy) {
-  const auto element = [&] { return "\"" + std::string(1, static_cast<char>('a' + random_.below(6))) + "\""; };
+  const auto element = [&] {
+    return "\"" + std::string(1, static_cast<char>('a' + random_.below(6))) + "\"";
+  };
   switch (policy) {
     case PolicyKind::counter: return std::to_string(random_.below(100));
     case PolicyKind::union_set: return "'[" + element() + "," + element() + "]'";

@@ -191,7 +191,8 @@ Failure World::write(Member* member, const Action& action) {
   if (Failure broken = statements(member, action, &gone)) return broken;
   std::string why;
   End end = action.end;
-  if (!gone && end != End::kill && !blueprint_.invariants.empty() && !invariants_hold(member, &why)) {
+  const bool checked = !gone && end != End::kill && !blueprint_.invariants.empty();
+  if (checked && !invariants_hold(member, &why)) {
     note("the application would not do this: " + why);
     end = End::rollback;
   }

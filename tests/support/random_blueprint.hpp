@@ -1,5 +1,5 @@
-// Schemas made up from a seed: keys of every kind, constraints, foreign keys, policies, triggers and
-// changes of the schema, for simulations.
+// Schemas made up from a seed: keys of every kind, constraints, foreign keys, policies, triggers
+// and changes of the schema, for simulations.
 #pragma once
 
 #include "sqlite_ext/simulate/blueprint.h"
