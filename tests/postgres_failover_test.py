@@ -91,7 +91,7 @@ def _(t):
         standby.promote()
         assert moved(sync(hub, copy)) == 0, "what was shared is known to be so"
         new = site(copy)
-        assert new != old and len(copy.json("SELECT sync_version_vector()")) == 2
+        assert new != old and len(copy.json("SELECT sync_version_vector()")) == 3
         assert copy.value("SELECT count(*) FROM syncline.site") == "3"
         put(copy, "four")
         assert sync(hub, copy)["pulled"]["rows"] == 1

@@ -18,7 +18,7 @@ struct FaultWork {
   // Runs on `here`; notes what was acknowledged. False: something failed.
   bool (*run)(const FaultPair& pair, SqliteFile* here, Notes* acknowledged);
 };
-extern const FaultWork kFaultWorks[7];
+extern const FaultWork kFaultWorks[8];
 
 // What goes wrong.
 struct Trouble {
