@@ -221,7 +221,8 @@ class MeltingCheck : public PortCheck<Host> {
     host.rename_item(2, "zwei");
     in_transaction([&] {
       load();
-      CHECK(site_state.knowledge.seq(site_state.self) == first.seq + 1);
+      // A fold may add an entry of its own, where the clock stands behind the floor.
+      CHECK(site_state.knowledge.seq(site_state.self) > first.seq);
       CHECK(site_state.knowledge.seq(other) == 5);
       CHECK(scan(melted, {}) == std::vector<std::string>{"item" + item_key(2)});
       bool yes = false;
