@@ -52,7 +52,8 @@ class Feed {
     return word();
   }
   std::string_view bytes(size_t size_max) {
-    const size_t size = std::min<size_t>(below(size_max + 1), rest_.size());
+    const size_t wanted = below(size_max + 1);  // takes bytes itself
+    const size_t size = std::min(wanted, rest_.size());
     const std::string_view out = rest_.substr(0, size);
     rest_.remove_prefix(size);
     return out;
