@@ -1,5 +1,5 @@
 /*
- * sl_argument.c: arguments that are NULL.
+ * sl_argument.c: arguments, of which any may be NULL.
  *
  * The SQL functions are not STRICT: a STRICT function does nothing and says nothing when one of its
  * arguments is NULL. Here NULL options mean none, and NULL for anything else that is needed is an
@@ -26,4 +26,15 @@ sl_options_argument(FunctionCallInfo fcinfo, int number)
 	if (PG_ARGISNULL(number))
 		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
 	return PG_GETARG_DATUM(number);
+}
+
+SlBytes
+sl_text_argument(FunctionCallInfo fcinfo, int number)
+{
+	text	   *argument;
+
+	if (PG_NARGS() <= number || PG_ARGISNULL(number))
+		return (SlBytes) {NULL, 0};
+	argument = PG_GETARG_TEXT_PP(number);
+	return (SlBytes) {VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument)};
 }

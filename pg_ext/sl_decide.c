@@ -196,17 +196,6 @@ sl_leaf_decision_entry(void *argument)
 
 /* ---- sync_resolve, sync_undo ----------------------------------------------------------------- */
 
-static SlBytes
-text_argument(FunctionCallInfo fcinfo, int number)
-{
-	text	   *argument;
-
-	if (PG_NARGS() <= number || PG_ARGISNULL(number))
-		return (SlBytes) {NULL, 0};
-	argument = PG_GETARG_TEXT_PP(number);
-	return (SlBytes) {VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument)};
-}
-
 /* What every decision says: id, choice, note, and who decides. */
 static void
 make_call(SlDecide *call, SlBytes id, SlBytes choice, SlBytes note)
@@ -241,8 +230,8 @@ resolve(FunctionCallInfo fcinfo, const SlValue *given)
 					 "sync_conflicts lists them.");
 	sl_need_argument(fcinfo, 1, "the choice is missing or NULL",
 					 "One of local, remote, base, merged, value, skip.");
-	make_call(&call, text_argument(fcinfo, 0), text_argument(fcinfo, 1),
-			  text_argument(fcinfo, 3));
+	make_call(&call, sl_text_argument(fcinfo, 0), sl_text_argument(fcinfo, 1),
+			  sl_text_argument(fcinfo, 3));
 	slb_check_choice(call.choice, &takes_value, &status);
 	sl_report(&status);
 	if (!takes_value && given->kind != SL_ABSENT)
@@ -266,7 +255,7 @@ resolve(FunctionCallInfo fcinfo, const SlValue *given)
 Datum
 sl_sync_resolve(PG_FUNCTION_ARGS)
 {
-	SlBytes		text = text_argument(fcinfo, 2);
+	SlBytes		text = sl_text_argument(fcinfo, 2);
 	SlValue		given = {.kind = SL_ABSENT};
 
 	if (text.data != NULL)
@@ -312,7 +301,7 @@ sl_sync_undo(PG_FUNCTION_ARGS)
 
 	sl_need_argument(fcinfo, 0, "the id of the conflict is missing or NULL",
 					 "sync_conflicts lists them.");
-	make_call(&call, text_argument(fcinfo, 0), (SlBytes) {NULL, 0}, (SlBytes) {NULL, 0});
+	make_call(&call, sl_text_argument(fcinfo, 0), (SlBytes) {NULL, 0}, (SlBytes) {NULL, 0});
 	sl_merge_begin("sync_undo");
 	sl_fold(false);
 	json = slb_undo(&call, &status);
@@ -399,7 +388,7 @@ sl_sync_resolve_all(PG_FUNCTION_ARGS)
 
 	sl_need_argument(fcinfo, 1, "the choice is missing or NULL",
 					 "One of local, remote, base, merged, skip.");
-	choice = text_argument(fcinfo, 1);
+	choice = sl_text_argument(fcinfo, 1);
 	slb_check_choice(choice, &takes_value, &status);
 	sl_report(&status);
 	if (takes_value)
@@ -414,7 +403,7 @@ sl_sync_resolve_all(PG_FUNCTION_ARGS)
 		char	   *error;
 
 		CHECK_FOR_INTERRUPTS();
-		make_call(&call, matches.ids[i], choice, text_argument(fcinfo, 2));
+		make_call(&call, matches.ids[i], choice, sl_text_argument(fcinfo, 2));
 		call.only_open = true;
 		error = decide_one(&call, &bulk);
 		if (error != NULL)

@@ -7,24 +7,12 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "sl_exchange.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 static Datum
 bytea_datum(SlBytes bytes)
 {
 	return PointerGetDatum(cstring_to_text_with_len(bytes.data, bytes.size));
-}
-
-static Datum
-int64_array(const int64_t *values, uint32 count)
-{
-	Datum	   *datums = palloc(sizeof(Datum) * Max(1, count));
-
-	for (uint32 i = 0; i < count; i++)
-		datums[i] = Int64GetDatum(values[i]);
-	return PointerGetDatum(construct_array(datums, count, INT8OID, 8, FLOAT8PASSBYVAL,
-										   TYPALIGN_DOUBLE));
 }
 
 void
@@ -125,7 +113,7 @@ sl_leaf_save_knowledge(void *argument)
 	}
 	if (knowledge->contexts_gone_count > 0)
 	{
-		const Datum values[] = {int64_array(knowledge->contexts_gone,
+		const Datum values[] = {sl_int64_array(knowledge->contexts_gone,
 											knowledge->contexts_gone_count)};
 
 		sl_exec("DELETE FROM syncline.context WHERE id = ANY ($1)", 1, gone_types, values, NULL);

@@ -42,17 +42,6 @@ sl_leaf_put_row(void *argument)
 	MemoryContextDelete(context);
 }
 
-static SlBytes
-text_argument(FunctionCallInfo fcinfo, int number)
-{
-	text	   *argument;
-
-	if (PG_ARGISNULL(number))
-		return (SlBytes) {NULL, 0};
-	argument = PG_GETARG_TEXT_PP(number);
-	return (SlBytes) {VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument)};
-}
-
 Datum
 sl_sync_preview(PG_FUNCTION_ARGS)
 {
@@ -63,7 +52,7 @@ sl_sync_preview(PG_FUNCTION_ARGS)
 	sl_begin_rows(fcinfo);
 	sl_merge_begin("sync_preview");
 	sl_fold(false);
-	slb_preview(text_argument(fcinfo, 0), fcinfo->resultinfo, &status);
+	slb_preview(sl_text_argument(fcinfo, 0), fcinfo->resultinfo, &status);
 	sl_report(&status);
 	sl_merge_end();
 	return (Datum) 0;
@@ -94,7 +83,7 @@ explain(FunctionCallInfo fcinfo, const SlValue *key)
 Datum
 sl_sync_explain(PG_FUNCTION_ARGS)
 {
-	SlBytes		text = text_argument(fcinfo, 1);
+	SlBytes		text = sl_text_argument(fcinfo, 1);
 	SlValue		key = {.u.data = text.data, .size = text.size, .kind = SL_TEXT};
 
 	if (text.data == NULL)
@@ -135,7 +124,7 @@ sl_sync_conflict_diff(PG_FUNCTION_ARGS)
 
 	sl_need_argument(fcinfo, 0, "the id of the conflict is missing or NULL",
 					 "sync_conflicts lists them.");
-	text = slb_conflict_diff(text_argument(fcinfo, 0), text_argument(fcinfo, 1), &status);
+	text = slb_conflict_diff(sl_text_argument(fcinfo, 0), sl_text_argument(fcinfo, 1), &status);
 	sl_report(&status);
 	PG_RETURN_TEXT_P(cstring_to_text(pg_any_to_server(pnstrdup(text.data, text.size), text.size,
 													  PG_UTF8)));

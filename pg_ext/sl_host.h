@@ -176,6 +176,10 @@ extern uint64 sl_exec(const char *sql, int count, const Oid *types, const Datum 
 extern int64 sl_result_int64(uint64 row, int column);
 extern SlBytes sl_result_bytes(uint64 row, int column, MemoryContext context);
 
+/* Arrays as parameters of sl_exec. */
+extern Datum sl_int32_array(const int32_t *values, uint32 count);
+extern Datum sl_int64_array(const int64_t *values, uint32 count);
+
 /* ---- sl_identity.c --------------------------------------------------------------------------- */
 
 /*
@@ -222,6 +226,8 @@ extern void sl_need_argument(FunctionCallInfo fcinfo, int number, const char *me
 							 const char *hint);
 /* An argument of type jsonb; {} if it is NULL. */
 extern Datum sl_options_argument(FunctionCallInfo fcinfo, int number);
+/* An argument of type text, unpacked; empty, without data, if it is NULL or was left out. */
+extern SlBytes sl_text_argument(FunctionCallInfo fcinfo, int number);
 
 /* ---- sl_enable.c ----------------------------------------------------------------------------- */
 

@@ -8,34 +8,12 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "sl_melting.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 static Datum
 bytea_datum(SlBytes bytes)
 {
 	return PointerGetDatum(cstring_to_text_with_len(bytes.data, bytes.size));
-}
-
-static Datum
-int32_array(const int32_t *values, uint32 count)
-{
-	Datum	   *datums = palloc(sizeof(Datum) * Max(1, count));
-
-	for (uint32 i = 0; i < count; i++)
-		datums[i] = Int32GetDatum(values[i]);
-	return PointerGetDatum(construct_array(datums, count, INT4OID, 4, true, TYPALIGN_INT));
-}
-
-static Datum
-int64_array(const int64_t *values, uint32 count)
-{
-	Datum	   *datums = palloc(sizeof(Datum) * Max(1, count));
-
-	for (uint32 i = 0; i < count; i++)
-		datums[i] = Int64GetDatum(values[i]);
-	return PointerGetDatum(construct_array(datums, count, INT8OID, 8, FLOAT8PASSBYVAL,
-										   TYPALIGN_DOUBLE));
 }
 
 /* ---- acknowledgements ------------------------------------------------------------------------ */
@@ -46,7 +24,7 @@ sl_leaf_load_acks(void *argument)
 	SlAcks	   *acks = argument;
 	MemoryContext context = CurrentMemoryContext;
 	static const Oid types[] = {INT4ARRAYOID};
-	const Datum values[] = {int32_array(acks->sites, acks->site_count)};
+	const Datum values[] = {sl_int32_array(acks->sites, acks->site_count)};
 	SlAck	   *list;
 
 	SPI_connect();
@@ -237,7 +215,7 @@ sl_leaf_prune(void *argument)
 {
 	SlPrune    *prune = argument;
 	static const Oid types[] = {INT8ARRAYOID};
-	const Datum values[] = {int64_array(prune->melted, prune->melted_count)};
+	const Datum values[] = {sl_int64_array(prune->melted, prune->melted_count)};
 	static const Oid own_types[] = {INT8OID};
 	const Datum own[] = {Int64GetDatum(prune->own)};
 	uint64		count;

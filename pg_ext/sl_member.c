@@ -44,17 +44,6 @@ sl_member_ensure(void)
 		sl_register_site();
 }
 
-static SlBytes
-text_argument(FunctionCallInfo fcinfo, int number)
-{
-	text	   *argument;
-
-	if (PG_ARGISNULL(number))
-		return (SlBytes) {NULL, 0};
-	argument = PG_GETARG_TEXT_PP(number);
-	return (SlBytes) {VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument)};
-}
-
 Datum
 sl_sync_retire_site(PG_FUNCTION_ARGS)
 {
@@ -67,7 +56,7 @@ sl_sync_retire_site(PG_FUNCTION_ARGS)
 	sl_merge_begin("sync_retire_site");
 	sl_fold(false);
 	sl_member_ensure();
-	json = slb_retire_site(text_argument(fcinfo, 0), text_argument(fcinfo, 1), &status);
+	json = slb_retire_site(sl_text_argument(fcinfo, 0), sl_text_argument(fcinfo, 1), &status);
 	sl_report(&status);
 	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json.data, json.size)));
 	sl_merge_end();
@@ -107,7 +96,7 @@ sl_sync_site_history(PG_FUNCTION_ARGS)
 					 "SELECT site, name FROM sync_sites lists them.");
 	sl_begin_rows(fcinfo);
 	sl_site_ensure();
-	slb_site_history(text_argument(fcinfo, 0), fcinfo->resultinfo, &status);
+	slb_site_history(sl_text_argument(fcinfo, 0), fcinfo->resultinfo, &status);
 	sl_report(&status);
 	return (Datum) 0;
 }

@@ -13,7 +13,6 @@
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -25,13 +24,8 @@ sl_leaf_scan_begin(void *argument)
 {
 	SlScanBegin *begin = argument;
 	static const Oid types[] = {INT8ARRAYOID};
-	Datum	   *since = palloc(sizeof(Datum) * Max(1, begin->since_count));
-	Datum		values[1];
+	const Datum values[] = {sl_int64_array(begin->since, begin->since_count)};
 
-	for (uint32 i = 0; i < begin->since_count; i++)
-		since[i] = Int64GetDatum(begin->since[i]);
-	values[0] = PointerGetDatum(construct_array(since, begin->since_count, INT8OID, 8,
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SPI_connect();
 	/* rows with a context, which knows more of them than this database, are always looked at */
 	sl_exec("SELECT least("

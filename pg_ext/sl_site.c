@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -97,6 +98,27 @@ sl_exec(const char *sql, int count, const Oid *types, const Datum *values, const
 	if (result < 0)
 		elog(ERROR, "syncline: %s: %s", SPI_result_code_string(result), sql);
 	return SPI_processed;
+}
+
+Datum
+sl_int32_array(const int32_t *values, uint32 count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(1, count));
+
+	for (uint32 i = 0; i < count; i++)
+		datums[i] = Int32GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, count, INT4OID, 4, true, TYPALIGN_INT));
+}
+
+Datum
+sl_int64_array(const int64_t *values, uint32 count)
+{
+	Datum	   *datums = palloc(sizeof(Datum) * Max(1, count));
+
+	for (uint32 i = 0; i < count; i++)
+		datums[i] = Int64GetDatum(values[i]);
+	return PointerGetDatum(construct_array(datums, count, INT8OID, 8, FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
 }
 
 int64
