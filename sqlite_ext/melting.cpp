@@ -168,28 +168,6 @@ Status SqlitePort::list_keys(const TableInfo& table, std::string_view after, siz
   return {};
 }
 
-Status SqlitePort::list_states(const TableInfo& table, std::string_view after, size_t count_max,
-                               RowBatch* out) {
-  out->clear();
-  out->table = &table;
-  TableAccess* access = nullptr;
-  SYNCLINE_TRY(pool_.get(table.number, &access));
-  std::vector<Value> start, stored;
-  if (!after.empty()) SYNCLINE_TRY(decode_key(after, &out->arena, &start));
-  Statement cursor;
-  SYNCLINE_TRY(access->open_state_cursor(start, &cursor));
-  out->rows.reserve(count_max);
-  for (bool found = true; out->rows.size() < count_max;) {
-    SYNCLINE_TRY(cursor.next(&found));
-    if (!found) return {};
-    LocalRow row;
-    row.key = access->key_to_wire(access->cursor_key(cursor, &stored), &out->arena);
-    access->read_state_row(cursor, &out->arena, &row);
-    out->rows.push_back(row);
-  }
-  return {};
-}
-
 Status SqlitePort::forget(const TableInfo& table, std::span<const RowKey> keys) {
   TableAccess* access = nullptr;
   SYNCLINE_TRY(pool_.get(table.number, &access));

@@ -65,6 +65,8 @@ class SqlitePort : public Port {
   bool prune_left() const { return prune_left_; }
 
  private:
+  Status list_stateful(const TableInfo& table, std::string_view after, size_t count_max,
+                       bool contested, RowBatch* out);
   Status write_base(TableAccess* access, std::span<const RowWrite> writes,
                     std::vector<StoreOutcome>* outcomes);
   Status write_firing(TableAccess* access, const RowWrite& write, StoreOutcome* outcome);

@@ -34,6 +34,17 @@ Status SqlitePort::fetch(const TableInfo& table, std::span<const RowKey> keys, R
 
 Status SqlitePort::list_contested(const TableInfo& table, std::string_view after,
                                   size_t count_max, RowBatch* out) {
+  return list_stateful(table, after, count_max, true, out);
+}
+
+Status SqlitePort::list_states(const TableInfo& table, std::string_view after, size_t count_max,
+                               RowBatch* out) {
+  return list_stateful(table, after, count_max, false, out);
+}
+
+// `contested`: only rows with more than one version for the whole row, and their base rows.
+Status SqlitePort::list_stateful(const TableInfo& table, std::string_view after, size_t count_max,
+                                 bool contested, RowBatch* out) {
   out->clear();
   out->table = &table;
   TableAccess* access = nullptr;
@@ -42,14 +53,15 @@ Status SqlitePort::list_contested(const TableInfo& table, std::string_view after
   if (!after.empty()) SYNCLINE_TRY(decode_key(after, &out->arena, &start));
   Statement cursor;
   SYNCLINE_TRY(access->open_state_cursor(start, &cursor));
+  out->rows.reserve(count_max);
   for (bool found = true; out->rows.size() < count_max;) {
     SYNCLINE_TRY(cursor.next(&found));
     if (!found) return {};
     LocalRow row;
     row.key = access->key_to_wire(access->cursor_key(cursor, &stored), &out->arena);
     access->read_state_row(cursor, &out->arena, &row);
-    if (row.state.cells.empty()) continue;  // one version for the whole row
-    SYNCLINE_TRY(access->read_base(row.key, &out->arena, &row));
+    if (contested && row.state.cells.empty()) continue;
+    if (contested) SYNCLINE_TRY(access->read_base(row.key, &out->arena, &row));
     out->rows.push_back(row);
   }
   return {};
