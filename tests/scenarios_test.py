@@ -201,6 +201,21 @@ def _(_t, a, b):
     assert rows(a, "SELECT * FROM p") == [] and held(a) == held(b) == []
 
 
+@on_pairs("scenario 6: two rows that refer to a deleted one, and it to one of them, all stay")
+def _(_t, a, b):
+    enforce(a, b)
+    started(a, b, schema="""CREATE TABLE p(id TEXT PRIMARY KEY, x TEXT,
+        up TEXT REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED)""",
+            inserts="INSERT INTO p VALUES('gone', '-', 'z'), ('z', '-', 'gone'), ('c', '-', 'gone')")
+    run("DELETE FROM p", a)
+    run("UPDATE p SET x = 'edited' WHERE id <> 'gone'", b)
+    settle([a, b])
+    equal([a, b], ["p"])
+    assert rows(a, "SELECT * FROM p") == [("c", "edited", "gone"), ("gone", "-", "z"),
+                                          ("z", "edited", "gone")]
+    assert [h[:2] for h in held(a)] == [("foreign_key", "p")]
+
+
 @on_pairs("scenario 6: ON DELETE SET DEFAULT: the default is shown until the parent is back")
 def _(_t, a, b):
     enforce(a, b)

@@ -43,6 +43,11 @@ Status ApplyRun::settle_child(const RowRef& child) {
   for (const ForeignKeyInfo& key : table->foreign_keys) {
     SYNCLINE_TRY(judge(*table, work, key, &fate));
   }
+  if (!fate.explained) {  // its parent may have been kept for a sibling meanwhile
+    std::vector<RowRef> dangling;
+    SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&child, 1), {}, &dangling));
+    if (dangling.empty()) return {};
+  }
   bool stays = fate.explained && !fate.hold;
   for (size_t i = 0; stays && i < fate.parents.size(); ++i) {
     SYNCLINE_TRY(keep_parent(fate.parents[i], &stays));

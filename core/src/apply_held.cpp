@@ -163,6 +163,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   bool progress = true;
   for (int round = 0; round < kRoundsMax && progress; ++round) {
     const size_t stored_before = *stored;
+    given_up_.clear();  // who could not be kept for want of a row that came in since
     SYNCLINE_TRY(try_each(&waiting, stored));
     // A chain of rows that refer to each other comes in at once here, link by link there.
     SYNCLINE_TRY(try_together(&waiting, stored));
