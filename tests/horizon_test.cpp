@@ -204,6 +204,30 @@ TEST_CASE("melting: nothing melts beside rows that are held", "[melting][unit]")
   CHECK(g.a.has_item(2));
 }
 
+TEST_CASE("melting: a deleted row stays known while rows wait for a table that is not here",
+          "[melting][unit]") {
+  Database a{1}, c{3, false};
+  c.port.enable(item_rules());
+  for (Database* db : {&a, &c}) db->port.join_members();
+  const auto meet = [&] {
+    for (int i = 0; i < 2; ++i) a.swap_with(&c);
+  };
+  a.add_item(1, "one", 10);
+  a.add_item(2, "two", 20);
+  a.add_part(2, "of two");
+  meet();
+  a.erase_item(1);
+  meet();
+  maintain(&c);
+  CHECK(c.port.table("item")->state.size() == 1);  // the tombstone; what lives has melted
+  c.port.enable(part_rules());
+  meet();
+  a.add_item(3, "three", 30);  // the horizon moves on
+  meet();
+  maintain(&c);
+  CHECK(c.port.table("item")->state.empty());
+}
+
 TEST_CASE("melting: a new database gets everything, and what it had stands beside it",
           "[melting][unit]") {
   Group g;

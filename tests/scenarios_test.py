@@ -140,6 +140,22 @@ def _(t, a, b):
     assert held(a) == held(b) == []
 
 
+@on_pairs("scenario 5: rows from before tracking that come to claim one value: one answer everywhere")
+def _(_t, a, b):
+    run("CREATE TABLE u(id INTEGER PRIMARY KEY, code INTEGER UNIQUE);", a, b)
+    # Whichever site's baseline is the greater: with its rule `min`, one of the first and one of the
+    # third row claims the value of another row of the same version.
+    run("INSERT INTO u VALUES(1, 5), (3, 9), (4, 8)", a)
+    run("INSERT INTO u VALUES(1, 7), (2, 5), (3, 8)", b)
+    for db in (a, b):
+        enable(db, "u")
+        db.run("SELECT sync_set_policy('u', 'code', 'min')")
+    settle([a, b])
+    equal([a, b], ["u"])
+    assert rows(a, "SELECT * FROM u") == [("1", "5"), ("3", "8")], rows(a, "SELECT * FROM u")
+    assert [h[0] for h in held(a)] == ["unique", "unique"]
+
+
 PARENTS = """CREATE TABLE p(id INTEGER PRIMARY KEY, x TEXT);
 CREATE TABLE c(id INTEGER PRIMARY KEY, p INTEGER REFERENCES p(id) ON DELETE {action}, x TEXT);
 CREATE TABLE g(id INTEGER PRIMARY KEY, c INTEGER REFERENCES c(id) ON DELETE CASCADE);"""

@@ -14,6 +14,12 @@ namespace {
 // need one or two. The bound is for the unforeseen: what is left waits for the next exchange.
 constexpr int kRoundsMax = 1000;
 
+// <0, 0 or >0. What has melted is older than all that has a name.
+int compare_claims(const Version& a, const Version& b, const SiteTable& sites) {
+  const bool named = a.seq != 0 && b.seq != 0;
+  return named ? compare_versions(a, b, sites) : int{a.seq != 0} - int{b.seq != 0};
+}
+
 }  // namespace
 
 size_t ApplyRun::Waiting::add(const std::vector<RowRef>& refs) {
@@ -282,20 +288,20 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
   return {};
 }
 
-// Two rows, one unique key: the greater version of the key's cells is stored.
+// Two rows, one unique key: the greater version of the key's cells is stored; of two that were there
+// before tracking began, or whose versions have melted, the one with the lesser primary key.
 Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                           std::vector<RowRef>* losers, bool* won) {
   const Version mine = claim(table, work, outcome.claimed);
+  const std::string own_key = encode_key(work.local->key);
   for (const std::string& key : outcome.rivals) {
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
     // A deleted row that is kept makes way for any that lives.
-    if (rival.shown.alive &&
-        compare_versions(claim(table, rival, outcome.claimed), mine, site_.sites) > 0) {
-      return {};
-    }
+    const int order = compare_claims(claim(table, rival, outcome.claimed), mine, site_.sites);
+    if (rival.shown.alive && (order > 0 || (order == 0 && key < own_key))) return {};
     losers->push_back({table.number, key, outcome.reason});
   }
   *won = !losers->empty();
@@ -304,7 +310,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
 
 Version ApplyRun::claim(const TableInfo& table, const Work& work,
                         const std::vector<ColumnNumber>& columns) const {
-  Version best;
+  Version best;  // seq 0: the value is there since before anything that is known
   const auto see = [&](const Version& v) {
     if (v.seq != 0 && (best.seq == 0 || compare_versions(best, v, site_.sites) < 0)) best = v;
   };

@@ -36,6 +36,7 @@ class Melting {
     std::sort(tables_.begin(), tables_.end(),
               [](const TableInfo& a, const TableInfo& b) { return a.number < b.number; });
     SYNCLINE_TRY(find_contended());
+    SYNCLINE_TRY(find_parked());
     for (const TableInfo& table : tables_) {
       if (table.number < state_.table) continue;
       if (contended_.count(table.number) == 0) SYNCLINE_TRY(melt_table(table));
@@ -90,6 +91,17 @@ class Melting {
     return {};
   }
 
+  // Rows of a table that is not here yet may refer to deleted rows of any table, and are judged by
+  // their tombstones when it appears.
+  Status find_parked() {
+    for (const TableInfo& table : tables_) {
+      RowBatch batch;
+      if (!table.present) SYNCLINE_TRY(port_.list_states(table, {}, 1, &batch));
+      parked_ = parked_ || !batch.rows.empty();
+    }
+    return {};
+  }
+
   Status melt_table(const TableInfo& table) {
     RowBatch batch;
     RowState row;
@@ -103,7 +115,8 @@ class Melting {
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
-        if (can_melt(row, table, state_.under)) keys.push_back(local.key);
+        const bool alive = any_version(row, [](const Version& v) { return !v.dead; });
+        if ((alive || !parked_) && can_melt(row, table, state_.under)) keys.push_back(local.key);
       }
       state_.table = table.number;
       state_.key = encode_key(batch.rows.back().key);
@@ -121,6 +134,7 @@ class Melting {
   std::vector<TableInfo> tables_;
   MeltingState state_;
   std::set<uint32_t> contended_;  // table numbers
+  bool parked_ = false;           // are there rows of tables that are not here?
 };
 
 }  // namespace

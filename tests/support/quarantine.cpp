@@ -15,7 +15,7 @@ Version claim_of(const MemoryTable& table, const std::vector<std::string>& uniqu
   Version best;
   for (const std::string& name : unique) {
     const Version& v = shown.versions[static_cast<size_t>(find_column(table.info.columns, name))];
-    if (best.seq == 0 || compare_versions(best, v, sites) < 0) best = v;
+    if (v.seq != 0 && (best.seq == 0 || compare_versions(best, v, sites) < 0)) best = v;
   }
   return best;
 }
@@ -135,7 +135,10 @@ class Quarantine {
       if (has_parents) rows.push_back(std::move(row));
     }
     std::sort(rows.begin(), rows.end(), [&](const Candidate& a, const Candidate& b) {
-      return compare_versions(a.claim, b.claim, sites_) > 0;
+      const bool named = a.claim.seq != 0 && b.claim.seq != 0;  // not melted
+      const int order = named ? compare_versions(a.claim, b.claim, sites_)
+                              : int{a.claim.seq != 0} - int{b.claim.seq != 0};
+      return order != 0 ? order > 0 : a.key < b.key;
     });
     std::vector<Candidate>& winners = winners_[name];
     for (const Candidate& row : rows) {

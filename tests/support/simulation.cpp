@@ -93,6 +93,7 @@ std::string Simulation::run(int steps) {
     if (!broken.empty()) return "step " + std::to_string(i) + ": " + broken;
   }
   const std::string broken = calm();
+  if (trace_ && !broken.empty()) trace_sites();
   return broken.empty() ? broken : "calm: " + broken;
 }
 
@@ -483,7 +484,13 @@ std::string Simulation::calm() {
   // Some runs come together by sessions alone.
   const bool by_session = melting_ == Melting::loose || prng_.chance(.5);
   const size_t rounds = (melting_ == Melting::loose ? 3 : 2) * sites_.size() + 2;
+  // Sites that wait for the rest of a full exchange from somebody who is gone wait for ever, if no
+  // whole site is left: docs/limitations.md.
+  const auto joins = [](const Site& site) {
+    return !site.port->data().melted.covered_by(site.port->knowledge());
+  };
   for (size_t round = 0; round <= rounds; ++round) {
+    if (round == rounds && std::any_of(sites_.begin(), sites_.end(), joins)) return {};
     uint64_t rows = 0;
     for (size_t a = 0; a < sites_.size(); ++a) {
       for (size_t b = 0; b < sites_.size(); ++b) {
@@ -498,12 +505,6 @@ std::string Simulation::calm() {
       return "an exchange with nothing new moved rows";
     }
   }
-  // Sites that wait for the rest of a full exchange from somebody who is gone wait for ever, if no
-  // whole site is left: docs/limitations.md.
-  const auto joins = [](const Site& site) {
-    return !site.port->data().melted.covered_by(site.port->knowledge());
-  };
-  if (std::any_of(sites_.begin(), sites_.end(), joins)) return {};
   std::string broken = check_calm();
   if (!broken.empty() || melting_ == Melting::none) return broken;
   broken = melt_all();
@@ -568,6 +569,41 @@ std::string Simulation::check_calm() const {
   if (melting_ == Melting::loose) return {};
   const std::string broken = truth_.check_converged(all);
   return broken.empty() ? truth_.check_safety(all) : broken;
+}
+
+// What the sites hold: base rows, then the versions of rows with state.
+void Simulation::trace_sites() const {
+  for (const MemoryPort* port : ports()) {
+    std::fprintf(stderr, "site %s, known %s, melted %s\n", to_hex(port->id()).c_str(),
+                 vector_to_json(port->knowledge(), port->data().sites).c_str(),
+                 vector_to_json(port->data().melted, port->data().sites).c_str());
+    std::string rows = stored_rows(*port);
+    std::replace(rows.begin(), rows.end(), '\0', ' ');  // keys hold them
+    std::fputs(rows.c_str(), stderr);
+    for (const auto& [number, table] : port->data().tables) {
+      for (const auto& [key, state] : table.state) {
+        Arena arena;
+        const RowState row = port->row(table, key, &arena);
+        std::fprintf(stderr, "  %s %s:%s%s", table.info.name.c_str(), key.c_str(),
+                     row.held ? " held" : "", row.kept ? " kept" : "");
+        const auto print = [&](const char* name, const Version& v) {
+          std::fprintf(stderr, " %s=%s:%llu@%llu%s", name,
+                       to_hex(port->data().sites.id(v.site)).substr(30).c_str(),
+                       static_cast<unsigned long long>(v.seq),
+                       static_cast<unsigned long long>(v.hlc), v.dead ? "x" : "");
+        };
+        for (const Version& v : row.rest) print("*", v);
+        for (const CellVersion& c : row.cells)
+          print(table.info.columns[c.column].name.c_str(), c.version);
+        std::fputc('\n', stderr);
+      }
+    }
+    for (const auto& [id, open] : port->data().conflicts) {
+      std::fprintf(stderr, "  conflict in %s %s: %s\n",
+                   port->data().tables.at(open.table).info.name.c_str(), open.key.c_str(),
+                   open.reason.c_str());
+    }
+  }
 }
 
 std::string Simulation::check(size_t site) const {

@@ -55,6 +55,7 @@ class Simulation {
   std::string check_calm() const;
   std::set<std::string> rows_half_melted() const;
   bool contexts_left() const;
+  void trace_sites() const;
 
   void add_site();
   std::string produce(size_t a, size_t b, const std::string& resume, ExportedChunk* out);
