@@ -24,7 +24,7 @@ std::string export_options_to_json(const ExportOptions& options, const std::stri
   SortedJson json = {{"max_bytes", options.body_bytes_max},
                          {"compress", compression_name(options.compression)}};
   if (!resume_hex.empty()) json["resume"] = resume_hex;
-  return json.dump();
+  return json_text(json);
 }
 
 Status report_from_json(std::string_view text, ApplyReport* out) {

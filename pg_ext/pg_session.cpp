@@ -202,7 +202,7 @@ SlBytes slb_peer_report(SlBytes name, SlBytes report, SlBytes sqlstate, SlBytes 
       const StatusCode code = code_of_sqlstate(view(sqlstate));
       out["code"] = std::string(status_code_name(code));
     }
-    results().report = out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+    results().report = json_text(out);
     return bytes(results().report);
   } catch (...) {
     return bytes("{}");

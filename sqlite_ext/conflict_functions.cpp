@@ -126,7 +126,7 @@ Status call_resolve_all(Call* call) {
   Json report;
   SYNCLINE_TRY(decide_all(&operation, filter, choice, call->bytes(2), &report));
   SYNCLINE_TRY(operation.commit());
-  call->give(report.dump(-1, ' ', false, Json::error_handler_t::replace));
+  call->give(json_text(report));
   return {};
 }
 

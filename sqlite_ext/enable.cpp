@@ -188,7 +188,7 @@ Status set_on_delete(sqlite3* db, const TableInfo& table, const std::string& on_
                      Registry* registry) {
   if (on_delete.empty()) return {};
   Setting setting;
-  SYNCLINE_TRY(make_policy_setting(table, "", "", Json({{"on_delete", on_delete}}).dump(),
+  SYNCLINE_TRY(make_policy_setting(table, "", "", json_text(Json({{"on_delete", on_delete}})),
                                    registry->settings, &setting));
   uint64_t now_ms = 0;
   SYNCLINE_TRY(clock_ms(db, &now_ms));
@@ -208,7 +208,7 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
             "for example {\"on_delete\": \"update_wins\"}"};
   }
   for (const auto& [key, value] : parsed.items()) {
-    const std::string name = value.is_string() ? value.get<std::string>() : value.dump();
+    const std::string name = value.is_string() ? value.get<std::string>() : json_text(value);
     if (key == "triggers") {
       if (name != "fire" && name != "off") {
         return {StatusCode::invalid_argument, "triggers cannot be \"" + name + "\"",
@@ -249,7 +249,7 @@ std::string report_to_json(const EnableReport& report) {
     if (report.adopted) out["adopted"] = true;
     if (!report.warnings.empty()) out["warnings"] = report.warnings;
   }
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& options,

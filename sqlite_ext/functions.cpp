@@ -59,10 +59,6 @@ namespace {
 
 using Json = OrderedJson;
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Status call_enable(Call* call) {
   std::string name;
   SYNCLINE_TRY(call->text(0, "the name of the table to track", &name));
@@ -95,7 +91,7 @@ Status call_disable(Call* call) {
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_disable"));
   SYNCLINE_TRY(disable_table(call->db(), name, &operation.registry(), &table));
   SYNCLINE_TRY(operation.commit());
-  call->give(dump({{"table", table}, {"tracked", false}}));
+  call->give(json_text(Json{{"table", table}, {"tracked", false}}));
   return {};
 }
 
@@ -108,7 +104,7 @@ Status call_alter(Call* call) {
   SYNCLINE_TRY(operation.fold());
   SYNCLINE_TRY(alter_table(call->db(), name, ddl, &operation.registry()));
   SYNCLINE_TRY(operation.commit());
-  call->give(dump({{"table", name}, {"altered", true}}));
+  call->give(json_text(Json{{"table", name}, {"altered", true}}));
   return {};
 }
 
@@ -203,7 +199,7 @@ Status call_add_peer(Call* call) {
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_add_peer"));
   SYNCLINE_TRY(save_peer(call->db(), peer));
   SYNCLINE_TRY(operation.commit());
-  call->give(dump({{"peer", peer.name}, {"url", mask_password(peer.url)}}));
+  call->give(json_text(Json{{"peer", peer.name}, {"url", mask_password(peer.url)}}));
   return {};
 }
 
@@ -214,7 +210,7 @@ Status call_remove_peer(Call* call) {
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_remove_peer"));
   SYNCLINE_TRY(remove_peer(call->db(), name));
   SYNCLINE_TRY(operation.commit());
-  call->give(dump({{"peer", name}, {"removed", true}}));
+  call->give(json_text(Json{{"peer", name}, {"removed", true}}));
   return {};
 }
 

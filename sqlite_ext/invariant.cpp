@@ -224,7 +224,7 @@ Status call_sync_invariant(Call* call) {
     bool removed = false;
     SYNCLINE_TRY(remove_invariant(db, invariant.name, &removed));
     SYNCLINE_TRY(operation.commit());
-    call->give(Json{{"name", invariant.name}, {"removed", removed}}.dump());
+    call->give(json_text(Json{{"name", invariant.name}, {"removed", removed}}));
     return {};
   }
   SYNCLINE_TRY(call->text(1, "the query of the invariant", &invariant.sql));
@@ -240,7 +240,7 @@ Status call_sync_invariant(Call* call) {
                     {"expect", invariant.expects_true ? "true" : "none"},
                     {"on_apply", invariant.refuse ? "refuse" : "report"},
                     {"holds", holds}};
-  call->give(out.dump(-1, ' ', false, Json::error_handler_t::replace));
+  call->give(json_text(out));
   return {};
 }
 

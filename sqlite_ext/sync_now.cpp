@@ -130,7 +130,7 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
     }
     out.push_back(std::move(entry));
   }
-  call->give(Json{{"peers", out}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+  call->give(json_text(Json{{"peers", out}}));
   return {};
 }
 

@@ -105,7 +105,7 @@ class TablesSource : public RowSource {
         if (!column.dropped && (column.present || !table.present)) names.push_back(column.name);
       }
     }
-    give_text(context, names.dump(-1, ' ', false, Json::error_handler_t::replace));
+    give_text(context, json_text(names));
   }
 
   void give_count(sqlite3_context* context, const std::string& sql) {

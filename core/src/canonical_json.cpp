@@ -65,9 +65,7 @@ class Builder {
     std::map<std::string, std::string> members;
   };
 
-  static std::string quoted(const std::string& text) {
-    return SortedJson(text).dump(-1, ' ', false, SortedJson::error_handler_t::replace);
-  }
+  static std::string quoted(const std::string& text) { return json_text(SortedJson(text)); }
   bool open(bool object) {
     if (levels_.size() >= kDepthMax) return false;
     levels_.emplace_back();

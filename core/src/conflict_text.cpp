@@ -29,8 +29,7 @@ std::vector<std::string> lines_of(const std::string& json) {
       text.clear();
       for (const auto& member : parsed.items()) {
         if (!text.empty()) text += '\n';
-        text += member.key() + ": " +
-                member.value().dump(-1, ' ', false, Json::error_handler_t::replace);
+        text += member.key() + ": " + json_text(member.value());
       }
     }
   }

@@ -158,7 +158,7 @@ class Planner {
     for (ColumnNumber c = 0; object.is_object() && c < table_.column_count(); ++c) {
       const auto member = object.find(table_.columns[c].name);
       if (member == object.end() || !writable(c)) continue;
-      out_.values[c] = side(c, dump_value(*member));
+      out_.values[c] = side(c, json_text(*member));
     }
     describe();
     return {};
@@ -207,7 +207,7 @@ class Planner {
                        " cannot be set by a decision: it is part of the key, or not here");
       }
       const Value value =
-          value_from_json(table_.columns[column].kind, dump_value(member.value()), &arena_);
+          value_from_json(table_.columns[column].kind, json_text(member.value()), &arena_);
       SYNCLINE_TRY(fit_value(table_, column, value, &arena_, &out_.values[column]));
     }
     describe();

@@ -75,10 +75,6 @@ bool fits(LogicalKind kind, const Value& value) {
 
 }  // namespace
 
-std::string dump_value(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Value value_from_json(LogicalKind kind, std::string_view text, Arena* arena) {
   const Json json = parse_json<Json>(text);
   if (json.is_null()) return Value::null();

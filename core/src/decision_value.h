@@ -15,7 +15,4 @@ namespace syncline {
 // and arrays are their own text.
 Value value_from_json(LogicalKind kind, std::string_view json, Arena* arena);
 
-// As value_to_json would write it.
-std::string dump_value(const SortedJson& json);
-
 }  // namespace syncline

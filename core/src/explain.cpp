@@ -210,7 +210,7 @@ Status key_from_argument(const TableInfo& table, const Value& given, Arena* aren
                           "\", which is missing",
                       "pass something like '{\"" + column.name + "\": ...}'");
       }
-      value = value_from_json(column.kind, dump_value(*member), arena);
+      value = value_from_json(column.kind, json_text(*member), arena);
     } else if (table.key.size() > 1 || given.is(ValueKind::null) || given.is(ValueKind::absent)) {
       return Status(StatusCode::invalid_argument,
                     "the key of " + table.name + " is to be a JSON object of its columns",

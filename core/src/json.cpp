@@ -66,4 +66,27 @@ void release_json(void* memory) noexcept {
   if (--reserve_parts == 0) reserve_used = 0;
 }
 
+template <typename Document>
+Document parse_json(std::string_view text) {
+  if (!json_is_shallow(text)) return Document(nlohmann::json::value_t::discarded);
+  return Document::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+std::string json_text(const SortedJson& document) {
+  return document.dump(-1, ' ', false, SortedJson::error_handler_t::replace);
+}
+
+std::string json_text(const OrderedJson& document) {
+  return document.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+}
+
 }  // namespace syncline
+
+template class nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t, uint64_t,
+                                    double, std::allocator, nlohmann::adl_serializer,
+                                    syncline::JsonBinary>;
+template class nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool, int64_t,
+                                    uint64_t, double, std::allocator, nlohmann::adl_serializer,
+                                    syncline::JsonBinary>;
+template syncline::SortedJson syncline::parse_json(std::string_view);
+template syncline::OrderedJson syncline::parse_json(std::string_view);

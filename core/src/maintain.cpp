@@ -16,10 +16,6 @@ constexpr uint64_t kDaysMax = 36'500;
 constexpr uint64_t kMsPerDay = 86'400'000;
 constexpr size_t kNamedMax = 3;
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string called(const Member& member) {
   const std::string id = to_hex(member.id);
   return member.name.empty() ? id : id + " (" + member.name + ")";
@@ -54,14 +50,14 @@ Status maintain_options_from_json(std::string_view json, MaintainOptions* out) {
 std::string report_to_json(const MaintainReport& report) {
   Json waiting = Json::array();
   for (const SiteId& id : report.melting.waiting_for) waiting.push_back(to_hex(id));
-  return dump({{"rows_melted", report.melting.melted},
-               {"rows_looked_at", report.melting.looked_at},
-               {"done", report.melting.done},
-               {"waiting_for", waiting},
-               {"conflicts_dropped", report.conflicts_dropped},
-               {"events_dropped", report.events_dropped},
-               {"log_dropped", report.log_dropped},
-               {"bytes_metadata", report.bytes_metadata}});
+  return json_text(Json{{"rows_melted", report.melting.melted},
+                        {"rows_looked_at", report.melting.looked_at},
+                        {"done", report.melting.done},
+                        {"waiting_for", waiting},
+                        {"conflicts_dropped", report.conflicts_dropped},
+                        {"events_dropped", report.events_dropped},
+                        {"log_dropped", report.log_dropped},
+                        {"bytes_metadata", report.bytes_metadata}});
 }
 
 std::vector<SiteStanding> list_sites(SiteState* site, std::span<const Acknowledgement> heard) {
@@ -152,7 +148,7 @@ std::string retirement_to_json(const SiteStanding& site, std::string_view note) 
   out["effect"] =
       "nobody who knows of this exchanges with the site any more, and none waits for it with "
       "dropping metadata; it gets back in with sync_new_identity() there, and keeps its changes";
-  return dump(out);
+  return json_text(out);
 }
 
 }  // namespace syncline

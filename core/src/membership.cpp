@@ -30,10 +30,6 @@ uint64_t number(const SortedJson& object, const char* key) {
   return at != object.end() && at->is_number_unsigned() ? at->get<uint64_t>() : 0;
 }
 
-std::string dump(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 }  // namespace
 
 std::vector<Member> list_members(const Settings& settings) {
@@ -97,10 +93,10 @@ const Setting* find_retirement(const Settings& settings, const SiteId& id) {
 Setting make_member_setting(const Member& member) {
   Setting out;
   out.key = std::string(kSite) + to_hex(member.id);
-  out.value = dump({{"name", member.name},
-                    {"engine", member.engine},
-                    {"version", member.version},
-                    {"joined_ms", member.joined_ms}});
+  out.value = json_text(Json{{"name", member.name},
+                             {"engine", member.engine},
+                             {"version", member.version},
+                             {"joined_ms", member.joined_ms}});
   return out;
 }
 
@@ -109,7 +105,7 @@ Setting make_retirement(const SiteId& id, uint64_t now_ms, std::string_view note
   out.key = std::string(kRetired) + to_hex(id);
   Json value = {{"at_ms", now_ms}};
   if (!note.empty()) value["note"] = std::string(note);
-  out.value = dump(value);
+  out.value = json_text(value);
   return out;
 }
 

@@ -9,10 +9,6 @@ namespace {
 
 using Json = SortedJson;
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 std::string text_of(const Json& object, const char* key) {
   const auto at = object.find(key);
   return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
@@ -72,7 +68,7 @@ std::string origin_to_text(const Origin& origin) {
                        {"winner_hlc", r.winner_hlc},
                        {"loser_hlc", r.loser_hlc}};
   }
-  return dump(json);
+  return json_text(json);
 }
 
 Origin origin_from_text(std::string_view text) {

@@ -11,10 +11,6 @@ namespace {
 
 using Json = SortedJson;
 
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // Splits a setting's value into the policy's name and the rest.
 void split(const std::string& value, std::string* policy, std::string* options) {
   Json json = parse_json<Json>(value);
@@ -22,7 +18,7 @@ void split(const std::string& value, std::string* policy, std::string* options) 
   const auto name = json.find("policy");
   if (name != json.end() && name->is_string()) *policy = name->get<std::string>();
   json.erase("policy");
-  *options = dump(json);
+  *options = json_text(json);
 }
 
 }  // namespace
@@ -80,7 +76,7 @@ std::string translate_site_names(
     if (site_id_from_hex(name).ok()) continue;
     if (const std::optional<SiteId> id = find(name)) item = to_hex(*id);
   }
-  return dump(json);
+  return json_text(json);
 }
 
 }  // namespace syncline

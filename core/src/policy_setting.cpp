@@ -186,7 +186,7 @@ class SettingReader {
       const Result<SiteId> id =
           site_id_from_hex(item.is_string() ? item.get<std::string>() : std::string());
       if (!id.ok()) {
-        return refused("order holds something that is no site id: " + item.dump().substr(0, 80),
+        return refused("order holds something that is no site id: " + json_text(item).substr(0, 80),
                        "ids have 32 hex digits: see sync_site_id()");
       }
       out->order.push_back(id.value());
@@ -336,7 +336,7 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
   if (column.empty()) SYNCLINE_TRY(SettingReader(json).table(&read_table));
   if (!column.empty()) SYNCLINE_TRY(check_column(table, column, read.kind));
   SYNCLINE_TRY(check_needs(read, json));
-  out->value = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  out->value = json_text(json);
   if (out->value.size() <= limits::setting_value_bytes_max) return {};
   return refused("the policy and its options are too long");
 }

@@ -248,7 +248,7 @@ Json table_to_json(const TableVerdict& table) {
 }
 
 Json row_to_json(const RowDifference& row, bool repair) {
-  Json out = {{"pk", Json::parse(row.pk_json, nullptr, false)}, {"is", verdict_name(row.verdict)}};
+  Json out = {{"pk", parse_json<Json>(row.pk_json)}, {"is", verdict_name(row.verdict)}};
   if (!repair) return out;
   out["table"] = row.table;
   out["action"] = row.action;
@@ -305,7 +305,7 @@ std::string verify_report_to_json(const VerifyReport& report, const VerifyOption
   out["bytes"] = report.bytes;
   out["rounds"] = report.rounds;
   out["duration_ms"] = std::llround(duration_ms * 10) / 10.0;
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 }  // namespace syncline

@@ -280,7 +280,7 @@ std::string hello_to_json(const Hello& hello) {
                     {"now_ms", hello.now_ms},     {"tables", tables},
                     {"unfinished", unfinished},   {"retired", hello.retired},
                     {"melted", hello.melted},     {"joining", hello.joining}};
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 Status hello_from_json(std::string_view json, Hello* out) {
@@ -298,7 +298,7 @@ Status hello_from_json(std::string_view json, Hello* out) {
     out->name = in.value("name", "");
     out->engine = in.value("engine", "");
     out->version = in.value("version", "");
-    out->vector = in.at("vector").dump();
+    out->vector = json_text(in.at("vector"));
     out->now_ms = in.at("now_ms").get<uint64_t>();
     for (const auto& table : in.at("tables")) {
       TableSchema schema;
@@ -365,7 +365,7 @@ std::string report_to_json(const SessionReport& report, double duration_ms) {
                     {"quarantined", report.quarantined},
                     {"warnings", report.warnings},
                     {"duration_ms", std::llround(duration_ms * 10) / 10.0}};
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(out);
 }
 
 std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,

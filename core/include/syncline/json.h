@@ -33,13 +33,14 @@ using OrderedJson = BasicJson<nlohmann::ordered_map>;  // members as they were a
 inline constexpr size_t kJsonDepthMax = 500;
 bool json_is_shallow(std::string_view text);
 
-// Reads a document. One that is malformed or too deep is "discarded": is_discarded() of it is true,
-// and it is of no other type.
+// Reads a document, SortedJson or OrderedJson. One that is malformed or too deep is "discarded":
+// is_discarded() of it is true, and it is of no other type.
 template <typename Document>
-Document parse_json(std::string_view text) {
-  if (!json_is_shallow(text)) return Document(nlohmann::json::value_t::discarded);
-  return Document::parse(text, nullptr, /*allow_exceptions=*/false);
-}
+Document parse_json(std::string_view text);
+
+// The document on one line. Bytes that are no UTF-8 become U+FFFD.
+std::string json_text(const SortedJson& document);
+std::string json_text(const OrderedJson& document);
 
 // Memory for `bytes` bytes: usual, else from the reserve. Throws std::bad_alloc.
 void* allocate_json(size_t bytes);
@@ -74,3 +75,13 @@ struct std::allocator<syncline::OrderedJson> : syncline::JsonAllocator<syncline:
   template <typename U>
   allocator(const std::allocator<U>&) {}  // NOLINT: as above
 };
+
+// The library's code is compiled once, in json.cpp, and not in each of some forty files.
+extern template class nlohmann::basic_json<std::map, std::vector, std::string, bool, int64_t,
+                                           uint64_t, double, std::allocator,
+                                           nlohmann::adl_serializer, syncline::JsonBinary>;
+extern template class nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool,
+                                           int64_t, uint64_t, double, std::allocator,
+                                           nlohmann::adl_serializer, syncline::JsonBinary>;
+extern template syncline::SortedJson syncline::parse_json(std::string_view);
+extern template syncline::OrderedJson syncline::parse_json(std::string_view);
