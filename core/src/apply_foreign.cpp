@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "apply_run.h"
+#include "syncline/horizon.h"
 
 namespace syncline {
 
@@ -50,7 +51,10 @@ Status ApplyRun::settle_child(const RowRef& child) {
   }
   bool stays = fate.explained && !fate.hold;
   for (size_t i = 0; stays && i < fate.parents.size(); ++i) {
-    SYNCLINE_TRY(keep_parent(fate.parents[i], &stays));
+    SYNCLINE_TRY(keep_parent(fate.parents[i], child, &stays));
+  }
+  for (size_t i = 0; stays && i < fate.missed.size(); ++i) {
+    SYNCLINE_TRY(delete_anew(fate.missed[i], child));
   }
   if (stays && !(fate.nulls.empty() && fate.defaults.empty())) {
     work.nulls = fate.nulls;
@@ -60,21 +64,30 @@ Status ApplyRun::settle_child(const RowRef& child) {
   return stays ? Status() : hold(*table, &work, ConflictKind::foreign_key, child.reason);
 }
 
-// What one foreign key of a stored row says about it.
-Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
-                       ChildFate* fate) {
-  const TableInfo* parent = table_by_number(key.parent);
-  if (parent == nullptr || parent->key.size() != key.columns.size()) return {};
+// The key of the row that a stored row refers to, by the parent's primary key; false: it refers to
+// nothing, or in another way.
+bool ApplyRun::parent_key(const TableInfo& parent, const TableInfo& table, const Work& child,
+                          const ForeignKeyInfo& key, std::string* out) {
+  if (parent.key.size() != key.columns.size()) return false;
   Arena arena;
-  std::vector<Value> parent_key;
+  std::vector<Value> values;
   for (size_t i = 0; i < key.columns.size(); ++i) {
     const ColumnNumber c = key.columns[i];
     const Value& value =
         table.is_key(c) || c < child.local->values.size() ? child.local->values[c] : Value();
-    if (value.is(ValueKind::null) || value.is(ValueKind::absent)) return {};  // refers to nothing
-    parent_key.push_back(canonical_value(parent->columns[parent->key[i]].kind, value, &arena));
+    if (value.is(ValueKind::null) || value.is(ValueKind::absent)) return false;
+    values.push_back(canonical_value(parent.columns[parent.key[i]].kind, value, &arena));
   }
-  const std::string encoded = encode_key(parent_key);
+  *out = encode_key(values);
+  return true;
+}
+
+// What one foreign key of a stored row says about it.
+Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
+                       ChildFate* fate) {
+  const TableInfo* parent = table_by_number(key.parent);
+  std::string encoded;
+  if (parent == nullptr || !parent_key(*parent, table, child, key, &encoded)) return {};
   RowBatch batch;
   Work work;
   SYNCLINE_TRY(fetch_one(*parent, encoded, &batch, &work));
@@ -89,6 +102,7 @@ Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignK
   } else {
     auto& columns = key.on_delete == ForeignAction::set_null ? fate->nulls : fate->defaults;
     columns.insert(columns.end(), key.columns.begin(), key.columns.end());
+    fate->missed.push_back({parent->number, encoded, {}});
     for (const ColumnNumber c : key.columns)
       fate->hold = fate->hold || table.is_key(c);
   }
@@ -98,7 +112,7 @@ Status ApplyRun::judge(const TableInfo& table, const Work& child, const ForeignK
 Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
                            StoreOutcome* outcome) {
   *write = plan_write(table, work);
-  write->relay = false;  // the versions are as they were
+  write->relay = work->news;  // else the versions are as they were
   std::vector<StoreOutcome> outcomes;
   SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(write, 1), &outcomes));
   *outcome = outcomes.at(0);
@@ -106,8 +120,53 @@ Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
   return {};
 }
 
+// A row of a site that was retired, or is unknown here, refers to a deleted one, and not all sites
+// know of it, but all of the delete: some may have forgotten that. The tombstone gets a dot of ours,
+// so that they too do what the foreign key says. Of a member that is waited for, the row would be
+// known wherever the delete is forgotten.
+Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent) {
+  const VersionVector& melted = header_ == nullptr ? site_.melted : update_.melted;
+  const auto beyond = [&](const Version& v) { return !melted.knows(v); };
+  if (parent->before.empty() || any_version(parent->before, beyond)) return {};
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(*table_by_number(child.table), child.key, &batch, &work));
+  const std::vector<SiteIndex> members = active_sites(&site_);
+  const auto stray = [&](const Version& v) {
+    const bool member =
+        v.site == site_.self || std::binary_search(members.begin(), members.end(), v.site);
+    return beyond(v) && !member;
+  };
+  if (!any_version(work.before, stray)) return {};
+  ShownRow image;
+  show_row(parent->before, table, site_.sites, &image);
+  Version dead;
+  SYNCLINE_TRY(port_.new_dot(table, parent->local->key, &dead));
+  dead.hlc = 0;
+  dead.dead = true;
+  any_version(parent->before, [&](const Version& v) {
+    dead.hlc = std::max(dead.hlc, v.hlc);
+    return false;
+  });
+  parent->after.write_all(dead, converted_.copy(std::span<const Value>(image.values)));
+  parent->after.context = 0;
+  parent->news = true;
+  return {};
+}
+
+Status ApplyRun::delete_anew(const RowRef& parent, const RowRef& child) {
+  const TableInfo* table = table_by_number(parent.table);
+  RowBatch batch;
+  Work work;
+  SYNCLINE_TRY(fetch_one(*table, parent.key, &batch, &work));
+  SYNCLINE_TRY(renew_tombstone(*table, child, &work));
+  RowWrite write;
+  StoreOutcome outcome;
+  return work.news ? store_one(*table, &work, &write, &outcome) : Status();
+}
+
 // Puts a deleted row back into the base table, as it was last seen.
-Status ApplyRun::keep_parent(const RowRef& parent, bool* kept) {
+Status ApplyRun::keep_parent(const RowRef& parent, const RowRef& child, bool* kept) {
   *kept = false;
   const TableInfo* table = table_by_number(parent.table);
   if (given_up_.count({parent.table, parent.key}) > 0) return {};
@@ -115,7 +174,8 @@ Status ApplyRun::keep_parent(const RowRef& parent, bool* kept) {
   Work work;
   SYNCLINE_TRY(fetch_one(*table, parent.key, &batch, &work));
   *kept = work.local->stored;  // for another child, just now
-  if (*kept) return {};
+  if (work.before.kept || !*kept) SYNCLINE_TRY(renew_tombstone(*table, child, &work));
+  if (*kept && !work.news) return {};
   work.after.kept = true;
   work.after.held = false;
   RowWrite write;
@@ -185,7 +245,7 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work, bool* store
     const RowRef row{table.number, encode_key(write.key), {}};
     std::vector<RowRef> dangling;
     SYNCLINE_TRY(port_.find_dangling({}, std::span<const RowRef>(&row, 1), &dangling));
-    if (!dangling.empty()) return keep_parent(row, stored);
+    if (!dangling.empty()) return keep_parent(row, dangling[0], stored);
   }
   note_free(table, write.key, work->after);
   return {};

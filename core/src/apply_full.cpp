@@ -187,7 +187,53 @@ Status ApplyRun::sweep_batch(const TableInfo& table, std::span<const RowKey> key
     SYNCLINE_TRY(join_missing(table, &works_[i], &touched));
     if (touched) touched_works.push_back(&works_[i]);
   }
-  return store(table, &touched_works);
+  SYNCLINE_TRY(store(table, &touched_works));
+  return table.referred ? remember_referred(table, touched_works) : Status();
+}
+
+// Rows that were deleted there so long ago that no tombstone is left, and that rows refer to of
+// which the sender does not know, get a tombstone of ours: then every site, whether it remembers
+// the delete or not, does what the foreign key says.
+Status ApplyRun::remember_referred(const TableInfo& table, std::span<Work* const> works) {
+  std::vector<RowRef> gone, dangling;
+  for (const Work* work : works) {
+    if (!work->after.empty()) continue;
+    gone.push_back({table.number, encode_key(work->local->key), {}});
+  }
+  if (gone.empty()) return {};
+  SYNCLINE_TRY(port_.find_dangling({}, gone, &dangling));
+  std::set<std::string> wanted;
+  for (const RowRef& ref : dangling) {
+    const TableInfo* child_table = table_by_number(ref.table);
+    if (child_table == nullptr) continue;
+    RowBatch batch;
+    Work child;
+    SYNCLINE_TRY(fetch_one(*child_table, ref.key, &batch, &child));
+    const auto news = [&](const Version& v) { return !header_->knowledge.knows(v); };
+    if (!any_version(child.before, news)) continue;
+    for (const ForeignKeyInfo& key : child_table->foreign_keys) {
+      std::string parent;
+      if (key.parent != table.number || key.on_delete == ForeignAction::cascade) continue;
+      if (parent_key(table, *child_table, child, key, &parent)) wanted.insert(parent);
+    }
+  }
+  for (const Work* work : works) {
+    const std::string key = encode_key(work->local->key);
+    if (wanted.count(key) == 0) continue;
+    ShownRow image;
+    show_row(work->before, table, site_.sites, &image);
+    RowBatch batch;
+    Work deleted;
+    SYNCLINE_TRY(fetch_one(table, key, &batch, &deleted));
+    Version dead;
+    SYNCLINE_TRY(port_.new_dot(table, deleted.local->key, &dead));
+    dead.hlc = 0;  // as in entomb()
+    dead.dead = true;
+    deleted.after.write_all(dead, image.values);
+    std::vector<Work*> one = {&deleted};
+    SYNCLINE_TRY(store(table, &one));
+  }
+  return {};
 }
 
 // Joins a row of ours with nothing, which is what the sender knows of it.

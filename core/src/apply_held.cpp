@@ -14,10 +14,20 @@ namespace {
 // need one or two. The bound is for the unforeseen: what is left waits for the next exchange.
 constexpr int kRoundsMax = 1000;
 
-// <0, 0 or >0. What has melted is older than all that has a name.
+// An assignment of what they show changes nothing: not for keys, nor where it would be counted.
+bool may_write_anew(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
+  return std::none_of(columns.begin(), columns.end(), [&](ColumnNumber c) {
+    const auto& policy = table.columns[c].policy;
+    return table.is_key(c) || (policy && policy->needs_notes());
+  });
+}
+
+// <0, 0 or >0. What has melted is older than what was written since, and later than what was there
+// before tracking began.
 int compare_claims(const Version& a, const Version& b, const SiteTable& sites) {
-  const bool named = a.seq != 0 && b.seq != 0;
-  return named ? compare_versions(a, b, sites) : int{a.seq != 0} - int{b.seq != 0};
+  if (a.seq != 0 && b.seq != 0) return compare_versions(a, b, sites);
+  const auto age = [](const Version& v) { return v.seq == 0 ? 1 : v.hlc == 0 ? 0 : 2; };
+  return age(a) - age(b);
 }
 
 }  // namespace
@@ -43,6 +53,13 @@ Status ApplyRun::retry() {
   report_.applied = stored;
   report_.quarantined = held_here_.size();
   report_.complete = true;
+  // What stayed for the sake of what waited or was missing may melt now: all is looked at again.
+  MeltingState melting;
+  SYNCLINE_TRY(port_.load_melting(&melting));
+  if (melting.done && !(melting.under == VersionVector())) {
+    melting.under = VersionVector();
+    SYNCLINE_TRY(port_.save_melting(site_, melting));
+  }
   return {};
 }
 
@@ -166,14 +183,19 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   refused_.clear();
   Waiting waiting;
   waiting.add(refs);
-  bool progress = true;
-  for (int round = 0; round < kRoundsMax && progress; ++round) {
-    const size_t stored_before = *stored;
-    given_up_.clear();  // who could not be kept for want of a row that came in since
-    SYNCLINE_TRY(try_each(&waiting, stored));
-    // A chain of rows that refer to each other comes in at once here, link by link there.
-    SYNCLINE_TRY(try_together(&waiting, stored));
-    progress = *stored > stored_before;
+  // What could not be kept for want of a row that came in since is tried anew, but not within one
+  // pass: a row whose parent comes and goes would drive out its rival each time.
+  for (size_t before = waiting.rows.size() + 1; waiting.rows.size() < before;) {
+    before = waiting.rows.size();
+    given_up_.clear();
+    bool progress = true;
+    for (int round = 0; round < kRoundsMax && progress; ++round) {
+      const size_t stored_before = *stored;
+      SYNCLINE_TRY(try_each(&waiting, stored));
+      // A chain of rows that refer to each other comes in at once here, link by link there.
+      SYNCLINE_TRY(try_together(&waiting, stored));
+      progress = *stored > stored_before;
+    }
   }
   return {};
 }
@@ -238,12 +260,9 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
   std::vector<RowRef> losers;
   for (int attempt = 0; attempt < 2; ++attempt) {
     work->after.held = false;
-    RowWrite write = plan_write(table, work);
-    write.relay = false;
-    std::vector<StoreOutcome> outcomes;
-    SYNCLINE_TRY(port_.store(table, std::span<const RowWrite>(&write, 1), &outcomes));
-    wrote_ = true;
-    const StoreOutcome& outcome = outcomes.at(0);
+    RowWrite write;
+    StoreOutcome outcome;
+    SYNCLINE_TRY(store_one(table, work, &write, &outcome));
     if (outcome.stored) {
       note_free(table, write.key, work->after);
       *stored = true;
@@ -299,13 +318,38 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
+    const Version theirs = claim(table, rival, outcome.claimed);
+    const bool melted = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
+    if (melted && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
+      return renew_claim(table, mine, outcome.claimed, &rival);
+    }
     // A deleted row that is kept makes way for any that lives.
-    const int order = compare_claims(claim(table, rival, outcome.claimed), mine, site_.sites);
+    const int order = compare_claims(theirs, mine, site_.sites);
     if (rival.shown.alive && (order > 0 || (order == 0 && key < own_key))) return {};
     losers->push_back({table.number, key, outcome.reason});
   }
   *won = !losers->empty();
   return hold_refs(*losers, ConflictKind::unique);
+}
+
+// Of a claim that has melted nobody knows any more whether it was later than one that has not. Who
+// made the other had not seen it, so that is from a site that joined or came back: the row that
+// everybody has keeps its place, and where all of a sender's changes are in, by a write of now.
+Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
+                             const std::vector<ColumnNumber>& columns, Work* row) {
+  if (header_ == nullptr || !header_->last || !knowledge_after_.knows(other)) return {};
+  Version fresh;
+  SYNCLINE_TRY(port_.new_dot(table, row->local->key, &fresh));
+  fresh.hlc = std::max(fresh.hlc, other.hlc + 1);
+  update_.hlc_max = std::max(update_.hlc_max, fresh.hlc);
+  for (const ColumnNumber c : columns) {
+    const Value& shown = row->shown.values[c];
+    row->after.write_cell(c, fresh, converted_.copy(std::span<const Value>(&shown, 1))[0]);
+  }
+  row->news = true;
+  RowWrite write;
+  StoreOutcome unchanged;
+  return store_one(table, row, &write, &unchanged);
 }
 
 Version ApplyRun::claim(const TableInfo& table, const Work& work,

@@ -47,6 +47,7 @@ class ApplyRun {
     bool explained = false;  // some foreign key that we can read points to nothing
     bool hold = false;
     std::vector<RowRef> parents;  // to be kept
+    std::vector<RowRef> missed;   // those whose references are reset
     std::vector<ColumnNumber> nulls, defaults;
   };
 
@@ -78,6 +79,7 @@ class ApplyRun {
   Status sweep_before(const std::string& table);
   Status sweep(const KeyRange& range);
   Status sweep_batch(const TableInfo& table, std::span<const RowKey> keys);
+  Status remember_referred(const TableInfo& table, std::span<Work* const> works);
   Status join_missing(const TableInfo& table, Work* work, bool* touched);
   Status fresh_version(const TableInfo& table, RowKey key, Version* out);
   Status entomb(const TableInfo& table, Work* work);
@@ -120,7 +122,11 @@ class ApplyRun {
   Status settle_child(const RowRef& child);
   Status judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
                ChildFate* fate);
-  Status keep_parent(const RowRef& parent, bool* kept);
+  static bool parent_key(const TableInfo& parent, const TableInfo& table, const Work& child,
+                         const ForeignKeyInfo& key, std::string* out);
+  Status keep_parent(const RowRef& parent, const RowRef& child, bool* kept);
+  Status renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent);
+  Status delete_anew(const RowRef& parent, const RowRef& child);
   Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
   Status reconsider(const TableInfo& table, Work* work, bool* stored);
   Status reconsider_kept(const TableInfo& table, Work* work, bool* stored);
@@ -139,6 +145,8 @@ class ApplyRun {
                                 const std::vector<RowRef>& losers, bool* stored);
   Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                   std::vector<RowRef>* losers, bool* won);
+  Status renew_claim(const TableInfo& table, const Version& other,
+                     const std::vector<ColumnNumber>& columns, Work* row);
   Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);
   Version claim(const TableInfo& table, const Work& work,
                 const std::vector<ColumnNumber>& columns) const;

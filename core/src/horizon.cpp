@@ -19,6 +19,10 @@ VersionVector least(const VersionVector& a, const VersionVector& b) {
   return out;
 }
 
+bool lives(const RowState& row) {
+  return any_version(row, [](const Version& v) { return !v.dead; });
+}
+
 class Melting {
  public:
   Melting(Port* port, uint64_t rows_max, MeltReport* report)
@@ -95,9 +99,18 @@ class Melting {
   // their tombstones when it appears.
   Status find_parked() {
     for (const TableInfo& table : tables_) {
-      RowBatch batch;
-      if (!table.present) SYNCLINE_TRY(port_.list_states(table, {}, 1, &batch));
-      parked_ = parked_ || !batch.rows.empty();
+      std::string after;
+      for (bool more = !table.present; more && !parked_;) {
+        RowBatch batch;
+        RowState row;
+        SYNCLINE_TRY(port_.list_states(table, after, limits::rows_per_batch, &batch));
+        for (const LocalRow& local : batch.rows) {
+          SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
+          parked_ = parked_ || lives(row);
+        }
+        more = !batch.rows.empty();
+        if (more) after = encode_key(batch.rows.back().key);
+      }
     }
     return {};
   }
@@ -115,8 +128,7 @@ class Melting {
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
-        const bool alive = any_version(row, [](const Version& v) { return !v.dead; });
-        if ((alive || !parked_) && can_melt(row, table, state_.under)) keys.push_back(local.key);
+        if ((lives(row) || !parked_) && can_melt(row, table, state_.under)) keys.push_back(local.key);
       }
       state_.table = table.number;
       state_.key = encode_key(batch.rows.back().key);
@@ -201,7 +213,7 @@ bool can_melt(const RowState& row, const TableInfo& table, const VersionVector& 
     return false;
   }
   if (any_version(row, [&](const Version& v) { return !melted.knows(v); })) return false;
-  if (!any_version(row, [](const Version& v) { return !v.dead; })) return true;
+  if (!lives(row)) return true;
   // A live row: one version a cell, and nothing that the base table does not show.
   const auto dead = [](const Version& v) { return v.dead; };
   if (row.rest.size() != 1 || any_version(row, dead)) return false;

@@ -20,6 +20,11 @@ Version claim_of(const MemoryTable& table, const std::vector<std::string>& uniqu
   return best;
 }
 
+// Before tracking began, melted, and written since.
+int age(const Version& v) {
+  return v.seq == 0 ? 1 : v.hlc == 0 ? 0 : 2;
+}
+
 using Keys = std::map<std::string, std::set<std::string>>;  // of rows, by table
 
 // A row as its versions say it is, and what its foreign keys make of it.
@@ -137,7 +142,7 @@ class Quarantine {
     std::sort(rows.begin(), rows.end(), [&](const Candidate& a, const Candidate& b) {
       const bool named = a.claim.seq != 0 && b.claim.seq != 0;  // not melted
       const int order = named ? compare_versions(a.claim, b.claim, sites_)
-                              : int{a.claim.seq != 0} - int{b.claim.seq != 0};
+                              : age(a.claim) - age(b.claim);
       return order != 0 ? order > 0 : a.key < b.key;
     });
     std::vector<Candidate>& winners = winners_[name];

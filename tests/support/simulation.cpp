@@ -196,6 +196,7 @@ std::string Simulation::deliver_old() {
 std::string Simulation::restore(size_t index) {
   Site& site = sites_[index];
   if (site.saved == nullptr || melting_ == Melting::exact) return {};
+  if (trace_) std::fprintf(stderr, "     restored\n");
   const SiteId before = site.port->id();
   *site.port = *site.saved;
   for (const TableRules& rules : tables_) {
@@ -240,8 +241,13 @@ std::string Simulation::change_members(size_t index) {
   const size_t other = prng_.below(sites_.size());
   const SiteId gone = sites_[other].port->id();
   if (other == index) return {};
+  const bool returns = !prng_.chance(.3);
+  if (trace_) {
+    std::fprintf(stderr, "     %zu is retired at %zu%s\n", other, index,
+                 returns ? " and comes back" : "");
+  }
   sites_[index].port->retire(gone);
-  if (prng_.chance(.3)) return {};
+  if (!returns) return {};
   sites_[other].port->take_identity(site_id(next_site_++));
   sites_[other].port->join_members();
   return {};
