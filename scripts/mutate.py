@@ -201,7 +201,7 @@ MUTATIONS = [
     ("melt_place: of two claims the one that all have stays, by a write of now",
      "apply_held.cpp", "return renew_claim(table, mine, outcome.claimed, &rival);", "return {};"),
     ("melt_parked: tombstones stay while rows wait for their table", "horizon.cpp",
-     "(lives(row) || !parked_) &&", "true &&"),
+     "if (parked_ && !lives(row)) continue;", ""),
     ("melt_stands: a version may be what stands there without a name", "merge.cpp",
      "(melted_there && we_know_ && !ours.has_melted() && there_.melted->knows(v))", "false"),
     ("melt_name: what stood there gets its name back", "merge.cpp",

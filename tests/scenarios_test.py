@@ -140,7 +140,7 @@ def _(t, a, b):
     assert held(a) == held(b) == []
 
 
-@on_pairs("scenario 5: rows from before tracking that come to claim one value: one answer everywhere")
+@on_pairs("scenario 5: rows from before tracking come to claim one value: one answer everywhere")
 def _(_t, a, b):
     run("CREATE TABLE u(id INTEGER PRIMARY KEY, code INTEGER UNIQUE);", a, b)
     # Whichever site's baseline is the greater: with its rule `min`, one of the first and one of the
@@ -222,7 +222,8 @@ def _(_t, a, b):
     enforce(a, b)
     started(a, b, schema="""CREATE TABLE p(id TEXT PRIMARY KEY, x TEXT,
         up TEXT REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED)""",
-            inserts="INSERT INTO p VALUES('gone', '-', 'z'), ('z', '-', 'gone'), ('c', '-', 'gone')")
+            inserts="INSERT INTO p VALUES('gone', '-', 'z'), ('z', '-', 'gone'), "
+                    "('c', '-', 'gone')")
     run("DELETE FROM p", a)
     run("UPDATE p SET x = 'edited' WHERE id <> 'gone'", b)
     settle([a, b])

@@ -307,8 +307,8 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
   return {};
 }
 
-// Two rows, one unique key: the greater version of the key's cells is stored; of two that were there
-// before tracking began, or whose versions have melted, the one with the lesser primary key.
+// Two rows, one unique key: the greater version of the key's cells is stored; of two that were
+// there before tracking began, or whose versions have melted, the one with the lesser primary key.
 Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                           std::vector<RowRef>* losers, bool* won) {
   const Version mine = claim(table, work, outcome.claimed);

@@ -128,7 +128,8 @@ class Melting {
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
-        if ((lives(row) || !parked_) && can_melt(row, table, state_.under)) keys.push_back(local.key);
+        if (parked_ && !lives(row)) continue;
+        if (can_melt(row, table, state_.under)) keys.push_back(local.key);
       }
       state_.table = table.number;
       state_.key = encode_key(batch.rows.back().key);

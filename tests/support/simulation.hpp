@@ -16,6 +16,13 @@
 
 namespace syncline::test {
 
+inline std::string problem(const std::string& doing, const Status& status) {
+  return doing + ": " + std::string(status_code_name(status.code())) + ": " + status.message();
+}
+
+// A site that is between two states answers so: whoever asked comes again.
+inline const char* const kRefused = "refused";
+
 class Simulation {
  public:
   explicit Simulation(uint64_t seed);
