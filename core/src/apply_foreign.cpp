@@ -122,8 +122,8 @@ Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
 
 // A row of a site that was retired, or is unknown here, refers to a deleted one, and not all sites
 // know of it, but all of the delete: some may have forgotten that. The tombstone gets a dot of
-// ours, so that they too do what the foreign key says. Of a member that is waited for, the row would
-// be known wherever the delete is forgotten.
+// ours, so that they too do what the foreign key says. Of a member that is waited for, the row
+// would be known wherever the delete is forgotten.
 Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent) {
   const VersionVector& melted = header_ == nullptr ? site_.melted : update_.melted;
   const auto beyond = [&](const Version& v) { return !melted.knows(v); };

@@ -55,8 +55,8 @@ struct MeltReport {
 // last call stopped, but none of tables that have held rows, and no tombstone while there are rows
 // of a table that is not here yet; after the last row, what only holders of less need
 // (Port::prune). In a write transaction. Does nothing while a full exchange into this database is
-// unfinished, or if this site is retired. Cost: linear in the rows with state, once for each move of
-// the horizon.
+// unfinished, or if this site is retired. Cost: linear in the rows with state, once for each move
+// of the horizon.
 Status melt(Port* port, uint64_t rows_max, MeltReport* report);
 
 }  // namespace syncline
