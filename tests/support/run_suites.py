@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 LOGS = BUILD / "test-logs"
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-TIMEOUT = 1200
+TIMEOUT = 3600
 REGRESS = """
 eval "$(scripts/pg_cluster.sh start)" || exit 1
 trap 'scripts/pg_cluster.sh stop "$PGDATA"' EXIT
@@ -49,9 +49,16 @@ def count_regress(text):
     return passed, failed, 0
 
 
-def suites(quick):
+def count_sanitizer(text):
+    return len(re.findall(r"(?m)^ok ", text)), len(re.findall(r"(?m)^FAIL ", text)), 0
+
+
+def suites(quick, sanitizers):
     """(name, command, counter), the longest first."""
     found = []
+    if sanitizers:
+        found = [(f"sanitize_{kind}", ["sh", "scripts/sanitize.sh", kind], count_sanitizer)
+                 for kind in ("address", "thread")]
     if not quick:
         makefile = re.sub(r"\\\n", " ", (ROOT / "pg_ext/Makefile").read_text())
         if re.search(r"(?m)^(REGRESS|ISOLATION)\s*[:+]?=[ \t]*\w", makefile):
@@ -92,7 +99,8 @@ def main():
         os.environ["SYNCLINE_QUICK"] = "1"  # simulations and random tests run a few seeds
     LOGS.mkdir(parents=True, exist_ok=True)
     totals = [0, len(os.environ.get("SYNCLINE_FAILED_BUILDS", "").split()), 0]
-    chosen = [s for s in suites(quick) if not wanted or any(w in s[0] for w in wanted)]
+    chosen = [s for s in suites(quick, "--sanitizers" in sys.argv)
+              if not wanted or any(w in s[0] for w in wanted)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for job in concurrent.futures.as_completed([pool.submit(run, *s) for s in chosen]):
             name, text, counts, seconds = job.result()
