@@ -47,7 +47,7 @@ struct CapturePlan {
   std::string name;
   std::vector<CaptureColumn> columns;  // key columns included, generated ones not
   std::vector<std::string> key;        // names, in key order
-  std::vector<CaptureIndex> indexes;   // secondary unique ones
+  std::vector<CaptureIndex> indexes;   // unique ones through which REPLACE takes other rows away
 };
 
 // CREATE TRIGGER statements. Cost: linear in columns; expressions are balanced trees, since SQLite

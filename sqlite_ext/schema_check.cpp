@@ -195,6 +195,31 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
 
 }  // namespace
 
+namespace {
+
+// A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a row
+// that has another key than the new one.
+Status add_loose_key(sqlite3* db, const std::string& table, CapturePlan* plan) {
+  Statement parts;
+  SYNCLINE_TRY(parts.prepare(db,
+                             "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
+                             "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
+                             "x.key=1 ORDER BY x.seqno"));
+  parts.bind(1, std::string_view(table));
+  CaptureIndex index;
+  bool loose = false;
+  for (bool row = true;;) {
+    SYNCLINE_TRY(parts.next(&row));
+    if (!row) break;
+    index.parts.push_back({parts.text(0), parts.text(1)});
+    loose = loose || sqlite3_stricmp(index.parts.back().collation.c_str(), "BINARY") != 0;
+  }
+  if (loose) plan->indexes.push_back(std::move(index));
+  return {};
+}
+
+}  // namespace
+
 Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, CapturePlan* plan) {
   plan->table = table.number;
   plan->name = base.name;
@@ -214,7 +239,7 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
   for (UniqueIndex& index : indexes) {
     if (!index.expression) plan->indexes.push_back(std::move(index.key));
   }
-  return {};
+  return add_loose_key(db, base.name, plan);
 }
 
 Status renew_triggers(sqlite3* db, Registry* registry) {

@@ -102,6 +102,22 @@ def _(t):
     same_rows(a, b, ["t"])
 
 
+@test("S4: a row that REPLACE removes through a NOCASE key, spelt otherwise, is a delete")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(k1 TEXT, k2 TEXT COLLATE NOCASE, x, PRIMARY KEY(k1, k2)) "
+                   "WITHOUT ROWID; CREATE TABLE u(id TEXT PRIMARY KEY COLLATE NOCASE, x)",
+                tables=("t", "u"))
+    a.run("INSERT INTO t VALUES('k', 'One', 1); INSERT INTO u VALUES('One', 1), ('Two', 2)")
+    sync(a, b)
+    a.run("REPLACE INTO t VALUES('k', 'ONE', 2); REPLACE INTO u VALUES('ONE', 3), ('Two', 4)")
+    a.run("UPDATE OR REPLACE u SET id = 'one' WHERE id = 'Two' COLLATE BINARY")
+    sync(a, b)
+    assert same_rows(a, b, ["t", "u"]) == 2
+    assert b.rows("SELECT id, x FROM u") == [("one", 4)]
+    assert quarantine(a) == quarantine(b) == []
+    assert a.rows("SELECT * FROM sync_check()") == b.rows("SELECT * FROM sync_check()") == []
+
+
 @test("S4: rows that REPLACE removes through a secondary unique index are deletes")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, email TEXT UNIQUE COLLATE NOCASE, x)")
