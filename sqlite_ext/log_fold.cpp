@@ -38,6 +38,34 @@ void settle_events(std::span<const LogEvent> events, const Registry& registry, b
   }
 }
 
+// Updates written by triggers that did not know a column yet. Most are older than the column, and
+// others may have them as they were, so they must not come to write it; but somebody may have set it
+// before the triggers were renewed. So the last of them wrote it if the row holds something else
+// there than its versions, or the column's default, say.
+Status settle_columns(TableAccess* access, RowKey key, const Registry& registry,
+                      const RowState& row, std::vector<LogEvent>* events) {
+  const TableInfo& table = access->table();
+  const auto young = [&](const LogEvent& event) {
+    return event.mask >= 0 && event.columns_known < table.column_count();
+  };
+  if (std::none_of(events->begin(), events->end(), young)) return {};
+  ShownRow shown;
+  show_row(row, table, registry.sites, &shown);
+  for (ColumnNumber c = 0; c < table.column_count(); ++c) {
+    const auto last = std::find_if(events->rbegin(), events->rend(), [&](const LogEvent& event) {
+      return event.mask >= 0 && event.columns_known <= c;
+    });
+    if (last == events->rend() || !table.columns[c].present || table.is_key(c)) continue;
+    bool same = false;
+    SYNCLINE_TRY(access->holds(key, c, shown.values[c], &same));
+    if (!same) last->mask |= c < kMaskColumns ? int64_t{1} << c : kMaskMany;
+  }
+  for (LogEvent& event : *events) {
+    if (young(event)) event.columns_known = table.column_count();
+  }
+  return {};
+}
+
 // What fold_row needs beside the events: the last image, and what policies want to know.
 Status gather(TableAccess* access, const LocalRow& local, std::span<const LogEvent> settled,
               Arena* arena, FoldInput* input) {
@@ -73,6 +101,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   } else {
     make_baseline(table, &work->row);
   }
+  if (exists) SYNCLINE_TRY(settle_columns(access, local->key, registry, work->row, &settled));
   FoldInput input;
   input.self = registry.self();
   input.events = settled;

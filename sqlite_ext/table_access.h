@@ -61,6 +61,10 @@ class TableAccess {
   Status fill_column(RowKey key, ColumnNumber column, const Value& value,
                      const std::string& default_sql);
 
+  // Whether a base row that exists holds `value` in a column; absent or same: what the column's
+  // DEFAULT says. False if the column cannot hold it.
+  Status holds(RowKey key, ColumnNumber column, const Value& value, bool* yes);
+
   // Cursors in key order over rows after `start` (empty: all). Base columns: key, then present
   // columns (see read_base_row). State columns: key, then those of read_state_row.
   Status open_base_cursor(RowKey start, Statement* out) const;
@@ -108,6 +112,7 @@ class TableAccess {
   Statement write_state_, write_states_, relay_, relays_;  // one row, many rows
   Statement forget_state_, log_;
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
+  std::map<ColumnNumber, std::pair<Statement, Statement>> holds_;  // a value, the default
 };
 
 }  // namespace syncline

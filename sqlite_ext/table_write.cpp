@@ -260,6 +260,31 @@ Status TableAccess::fill_column(RowKey key, ColumnNumber column, const Value& va
   return fill_.run();
 }
 
+Status TableAccess::holds(RowKey key, ColumnNumber column, const Value& value, bool* yes) {
+  *yes = false;
+  const bool by_default = value.is(ValueKind::absent) || value.is(ValueKind::same);
+  const auto keys = static_cast<int>(table_.key.size());
+  Value local;
+  if (!by_default && !to_local(column, value, &local)) return {};
+  auto& [one, other] = holds_[column];
+  Statement& statement = by_default ? other : one;
+  if (!statement.prepared()) {
+    const std::string name = column_name(column);
+    const BaseColumn* base = base_.find(table_.columns[column].name);
+    if (base == nullptr) return {};
+    const std::string what = by_default ? "(" + base->default_sql + ")"
+                                        : "?" + std::to_string(keys + 1);
+    SYNCLINE_TRY(statement.prepare(db_, "SELECT 1 FROM main." + quote_name(base_.name) +
+                                            " WHERE " + key_match_ + " AND " + name + " IS " +
+                                            what + " COLLATE BINARY"));
+  }
+  if (!bind_key(&statement, 1, key)) return {};
+  if (!by_default) statement.bind(keys + 1, local);
+  SYNCLINE_TRY(statement.next(yes));
+  statement.reset();
+  return {};
+}
+
 // Tells a constraint from an error. The message of a constraint names table and columns, no values.
 Status TableAccess::refusal(int rc, const RowWrite& write, StoreOutcome* outcome) {
   const int extended = sqlite3_extended_errcode(db_);
