@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "sqlite_ext/conflict_names.h"
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/file_witness.h"
 #include "sqlite_ext/log_fold.h"
@@ -13,32 +14,6 @@
 namespace syncline {
 
 namespace {
-
-// A conflict is named after its dots: with other dots it is recorded anew.
-Status rename_conflicts(sqlite3* db, const Registry& registry, TableAccess* access,
-                        const LocalRow& row, const RowState& relabelled, SiteIndex self) {
-  if (!may_conflict(relabelled)) return {};
-  const TableInfo& table = access->table();
-  Arena arena;
-  LocalRow base = row;
-  SYNCLINE_TRY(access->read_base(row.key, &arena, &base));
-  RowState state = relabelled;
-  if (base.stored) resolve_same(base.values, &state);
-  std::vector<Conflict> conflicts;
-  find_conflicts(table, row.key, state, registry.sites, &conflicts);
-  std::vector<ConflictRecord> records;
-  for (Conflict& conflict : conflicts) {
-    ConflictRecord record;
-    record.table = &table;
-    record.key = encode_key(row.key);
-    record.pk_json = key_to_json(table, row.key);
-    record.winner_is_local = conflict.winner.site == self;
-    record.conflict = std::move(conflict);
-    records.push_back(std::move(record));
-  }
-  SYNCLINE_TRY(forget_open_conflicts(db, table.number, encode_key(row.key)));
-  return record_conflicts(db, registry.sites, records);
-}
 
 // Rows with own versions to be relabelled are those the log names beyond that place.
 Status relabel_rows(sqlite3* db, const Registry& registry, const Relabel& relabel) {

@@ -39,7 +39,7 @@ void settle_events(std::span<const LogEvent> events, const Registry& registry, b
 }
 
 // Updates written by triggers that did not know a column yet. Most are older than the column, and
-// others may have them as they were, so they must not come to write it; but somebody may have set it
+// others may have them as they were: they must not come to write it. But somebody may have set it
 // before the triggers were renewed. So the last of them wrote it if the row holds something else
 // there than its versions, or the column's default, say.
 Status settle_columns(TableAccess* access, RowKey key, const Registry& registry,

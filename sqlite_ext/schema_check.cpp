@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "sqlite_ext/conflict_names.h"
 #include "syncline/fold.h"
 
 namespace syncline {
@@ -63,8 +64,8 @@ bool as_planned(const FoundTriggers& found, const CapturePlan& plan) {
 }
 
 // Columns: renames are matched by order, since SQLite keeps a renamed column's place.
-// Local columns are not in `base`.
-void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, TableExtra* extra,
+// Local columns are not in `base`. Returns whether a name is gone.
+bool match_columns(const BaseTable& base, uint64_t head, TableInfo* table, TableExtra* extra,
                    std::vector<ColumnNumber>* appeared) {
   std::vector<ColumnNumber> gone;
   std::vector<const BaseColumn*> fresh;
@@ -88,7 +89,7 @@ void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
   for (const BaseColumn& column : base.columns) {
     if (matched.count(column.name) == 0) fresh.push_back(&column);
   }
-  const bool renamed = gone.size() == fresh.size();
+  const bool renamed = gone.size() == fresh.size(), moved = !gone.empty();
   for (size_t i = 0; i < gone.size(); ++i) {
     ColumnInfo& column = table->columns[gone[i]];
     if (renamed) {
@@ -98,7 +99,7 @@ void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
       column.dropped = true;
     }
   }
-  if (renamed) return;
+  if (renamed) return moved;
   for (const BaseColumn* column : fresh) {
     ColumnInfo info;
     info.name = column->name;
@@ -107,6 +108,7 @@ void match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
     table->columns.push_back(std::move(info));
     extra->known_after.push_back(head);
   }
+  return moved;
 }
 
 void hide_local(const TableExtra& extra, BaseTable* base) {
@@ -167,10 +169,11 @@ Status restore_capture(sqlite3* db, const BaseTable& base, Registry* registry, s
 }
 
 Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, size_t position,
-                   bool* keep, SchemaChanges* changes) {
+                   bool* keep, SchemaChanges* changes, std::vector<uint32_t>* renamed) {
   TableInfo& table = registry->tables[position];
   FoundTriggers found;
   SYNCLINE_TRY(find_triggers(db, table.number, &found));
+  const std::string name = table.name;
   if (!found.text.empty()) table.name = found.table;
   BaseTable base;
   SYNCLINE_TRY(describe_table(db, table.name, &base));
@@ -179,7 +182,9 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
   table.name = base.name;
   hide_local(registry->extras[position], &base);
   std::vector<ColumnNumber> appeared;
-  match_columns(base, head, &table, &registry->extras[position], &appeared);
+  const bool columns =
+      match_columns(base, head, &table, &registry->extras[position], &appeared);
+  if (columns || table.name != name) renamed->push_back(table.number);
   for (ColumnNumber n : appeared)
     changes->appeared.emplace_back(table.number, n);
   refresh_policies(registry);
@@ -197,8 +202,8 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
 
 namespace {
 
-// A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a row
-// that has another key than the new one.
+// A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a
+// row that has another key than the new one.
 Status add_loose_key(sqlite3* db, const std::string& table, CapturePlan* plan) {
   Statement parts;
   SYNCLINE_TRY(parts.prepare(db,
@@ -405,12 +410,13 @@ Status check_schema(sqlite3* db, bool write, Registry* registry, SchemaChanges* 
   SYNCLINE_TRY(query_integer(db, "PRAGMA main.schema_version", 0, &version));
   if (version == registry->schema_version) return {};
   changes->any = true;
+  std::vector<uint32_t> renamed;
   VectorEntry head;
   SYNCLINE_TRY(log_head(db, &head));
   for (size_t i = 0; i < registry->tables.size();) {
     bool keep = true;
     if (registry->tables[i].present) {
-      SYNCLINE_TRY(check_table(db, write, head.seq, registry, i, &keep, changes));
+      SYNCLINE_TRY(check_table(db, write, head.seq, registry, i, &keep, changes, &renamed));
     }
     if (keep) {
       ++i;
@@ -425,6 +431,8 @@ Status check_schema(sqlite3* db, bool write, Registry* registry, SchemaChanges* 
   for (size_t i = 0; i < registry->tables.size(); ++i) {
     SYNCLINE_TRY(save_table(db, *registry, i));
   }
+  for (const uint32_t table : renamed)
+    SYNCLINE_TRY(rename_table_conflicts(db, *registry, table));
   return note_schema_version(db, registry);
 }
 

@@ -208,6 +208,53 @@ def _(t):
     assert a.rows("SELECT table_name, status FROM sync_tables") == [("new name", "tracked")]
 
 
+@test("S15: an open conflict goes on under the new name of its column and table")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    a.run("INSERT INTO t VALUES(1, 'a'), (2, 'a')")
+    b.run("INSERT INTO t VALUES(1, 'b'), (2, 'b')")
+    sync(a, b)
+    assert len(a.rows("SELECT * FROM sync_conflicts WHERE column_name = 'x'")) == 2
+    for db in (a, b):
+        db.run("ALTER TABLE t RENAME COLUMN x TO z; ALTER TABLE t RENAME TO u")
+    sync(a, b)
+    listed = "SELECT id, table_name, column_name, status FROM sync_conflicts ORDER BY pk"
+    found = a.rows(listed)
+    assert [row[1:] for row in found] == [("u", "z", "open")] * 2, found
+    assert b.rows(listed) == found
+    a.value("SELECT sync_resolve(?, 'local')", found[0][0])
+    b.run("UPDATE u SET z = 'decided' WHERE id = 2")
+    sync(a, b)
+    same_rows(a, b, ["u"])
+    for db in (a, b):
+        assert not db.rows("SELECT * FROM sync_conflicts WHERE status = 'open'")
+
+
+@test("S15: an update from before a column was added does not write that column")
+def _(t):
+    a, b, c = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, y)", names=("a", "b", "c"))
+    a.run("INSERT INTO t VALUES(1, 1), (2, 2), (3, 3)")
+    for other in (b, c):
+        sync(a, other)
+    a.run("UPDATE t SET y = y + 10")  # not folded before the next session but one
+    for chunk, in a.rows("SELECT changes FROM sync_changes_since(?)",
+                         c.value("SELECT sync_version_vector()")):
+        c.value("SELECT sync_apply(?)", chunk)
+    for db in (a, b, c):
+        db.run("ALTER TABLE t ADD COLUMN x DEFAULT 3")
+    a.run("UPDATE t SET x = 'a, by a trigger that does not know it' WHERE id = 2")
+    b.run("UPDATE t SET x = 'b' WHERE id <> 2")
+    for _ in range(2):
+        for one, other in ((a, b), (b, c), (c, a)):
+            sync(one, other)
+    for other in (b, c):
+        assert same_rows(a, other, ["t"]) == 3
+    assert a.rows("SELECT * FROM t") == [
+        (1, 11, "b"), (2, 12, "a, by a trigger that does not know it"), (3, 13, "b")]
+    for db in (a, b, c):
+        assert not db.rows("SELECT * FROM sync_conflicts"), db.rows("SELECT * FROM sync_conflicts")
+
+
 @test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
