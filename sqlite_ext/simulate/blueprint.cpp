@@ -5,6 +5,7 @@
 
 #include "sqlite_ext/catalog.h"
 #include "sqlite_ext/operation.h"
+#include "sqlite_ext/simulate/site.h"
 #include "syncline/json.h"
 
 namespace syncline::simulate {
@@ -60,6 +61,44 @@ Status read_blueprint(sqlite3* db, const BlueprintOptions& options, Blueprint* o
   }
   SYNCLINE_TRY(read_policies(db, out));
   return options.invariants ? load_invariants(db, &out->invariants) : Status();
+}
+
+std::vector<std::string> tracking_calls(const Blueprint& blueprint) {
+  std::vector<std::string> out;
+  for (const Blueprint::Table& table : blueprint.tables) {
+    out.push_back("SELECT sync_enable(" + quote_text(table.name) +
+                  (table.options.empty() ? "" : ", " + quote_text(table.options)) + ")");
+  }
+  out.insert(out.end(), blueprint.policies.begin(), blueprint.policies.end());
+  for (const Invariant& invariant : blueprint.invariants) {
+    out.push_back("SELECT sync_invariant(" + quote_text(invariant.name) + ", " +
+                  quote_text(invariant.sql) + ", '{\"expect\": \"" +
+                  (invariant.expects_true ? "true" : "none") + "\"}')");
+  }
+  return out;
+}
+
+Status try_blueprint(Blueprint* blueprint, std::vector<std::string>* warnings) {
+  Site site(1);
+  SYNCLINE_TRY(site.open(Connection()));
+  const auto needed = [&](const std::string& sql) -> Status {
+    const Status status = site.run(sql);
+    if (status.ok()) return {};
+    return {StatusCode::refused,
+            "sync_simulate cannot do in memory what this database has: " + status.message() +
+                ": " + sql,
+            "collations and functions that only this connection has cannot be simulated"};
+  };
+  for (const std::string& sql : blueprint->schema)
+    SYNCLINE_TRY(needed(sql));
+  std::erase_if(blueprint->others, [&](const std::string& sql) {
+    const Status status = site.run(sql);
+    if (!status.ok()) warnings->push_back("left out: " + status.message() + ": " + sql);
+    return !status.ok();
+  });
+  for (const std::string& sql : tracking_calls(*blueprint))
+    SYNCLINE_TRY(needed(sql));
+  return {};
 }
 
 }  // namespace syncline::simulate

@@ -1,6 +1,7 @@
 // The schema a simulation runs on: what every site is made from.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct Blueprint {
   std::vector<std::string> policies;  // SELECT sync_set_policy(...)
   std::vector<Invariant> invariants;
   std::vector<Alteration> alterations;
+
+  // Whether the column is not there from the beginning.
+  bool adds(const std::string& table, const std::string& column) const {
+    return std::any_of(alterations.begin(), alterations.end(), [&](const Alteration& a) {
+      return a.table == table && a.adds == column;
+    });
+  }
 };
 
 struct BlueprintOptions {
@@ -35,5 +43,12 @@ struct BlueprintOptions {
 // That of a database: its tracked tables, with options, policies and invariants in force. Reads the
 // schema and bookkeeping, no row of the application's. Errors: refused if nothing is tracked.
 Status read_blueprint(sqlite3* db, const BlueprintOptions& options, Blueprint* out);
+
+// What has to be called, once the tables are there.
+std::vector<std::string> tracking_calls(const Blueprint& blueprint);
+
+// Makes one site from it and throws it away. What of `others` cannot be made there is left out,
+// with a warning. Errors: refused, if a table or a policy cannot be made.
+Status try_blueprint(Blueprint* blueprint, std::vector<std::string>* warnings);
 
 }  // namespace syncline::simulate

@@ -214,6 +214,7 @@ Files Disk::copy() const {
 }
 
 void Disk::put(const Files& files) {
+  ++changes_;
   files_.clear();
   for (const auto& [path, bytes] : files)
     files_[path] = std::make_shared<Content>(Content{bytes});
@@ -225,6 +226,7 @@ void Disk::kill_at(uint64_t count) {
 }
 
 void Disk::about_to_write() {
+  ++changes_;
   if (writes_left_ == 0 || --writes_left_ != 0) return;
   remains_ = copy();
   killed_ = true;

@@ -39,6 +39,9 @@ class Disk {
   // Whether that has happened; if so *out are the files it left behind.
   bool killed(Files* out);
 
+  // Grows with each change of any file.
+  uint64_t changes() const { return changes_; }
+
   // For the VFS.
   struct Content {
     std::string bytes;
@@ -54,6 +57,7 @@ class Disk {
   bool registered_ = false;
   uint64_t clock_ms_ = 0;
   std::map<std::string, std::shared_ptr<Content>> files_;
+  uint64_t changes_ = 0;
   uint64_t writes_left_ = 0;  // 0: no kill is planned
   bool killed_ = false;
   Files remains_;

@@ -50,7 +50,7 @@ Failure World::greet(Member* to, std::string* hello) {
   tell(to, "SELECT writefile('hello', sync_hello()) > 0");
   const Status status = to->site->value("SELECT sync_hello()", hello);
   if (!status.ok()) return failed(to, "sync_hello", status);
-  return to->mind.unfolded ? look(to, Cause::arrival, "sync_hello") : Failure();
+  return look(to, Cause::arrival, "sync_hello");  // it folds, and may stamp an entry of its own
 }
 
 Failure World::produce(Member* from, const std::string& hello, const Transfer& transfer,

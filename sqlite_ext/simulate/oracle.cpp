@@ -72,7 +72,7 @@ std::string Oracle::listed(const std::vector<SeenVersion>& all) const {
   for (const SeenVersion& v : all) {
     out += (out.empty() ? "" : ", ") + to_hex(words_.sites.id(v.site)).substr(0, 8) + ":" +
            std::to_string(v.seq) + "@" + std::to_string(v.hlc >> kHlcCounterBits) +
-           (v.dead ? " deleted" : "");
+           (v.dead ? " deleted" : "") + (v.value.empty() ? "" : " " + v.value);
   }
   return out.empty() ? "nothing" : out;
 }
@@ -94,13 +94,15 @@ int64_t Oracle::find(const Mind& mind, const Row& row, const SeenVersion& versio
   return found == row.dots.end() ? -1 : static_cast<int64_t>(found->second);
 }
 
-size_t Oracle::add(Mind* mind, Row* row, Write write, Hlc hlc) {
+size_t Oracle::add(Mind* mind, Row* row, Write write, const std::set<Hlc>& clocks) {
   const size_t number = row->writes.size();
   for (size_t cell = 0; cell < row->wrote.size(); ++cell) {
     if (write.whole || write.cell == cell) row->wrote[cell].set(number);
   }
   mind->own[{row, write.site, write.seq}] = number;
-  if (!mind->unsettled) row->dots[{write.site, write.seq, hlc}] = number;
+  for (const Hlc hlc : clocks) {
+    if (!mind->unsettled) row->dots[{write.site, write.seq, hlc}] = number;
+  }
   row->writes.push_back(std::move(write));
   if (row->writes.size() > kWritesMax / 2 - 8) full_ = true;
   return number;
@@ -136,12 +138,12 @@ void Oracle::relabel(Mind* mind, const View& view) {
     };
     rename(&again.row_past);
     for (size_t cell = 0; cell < again.past.size(); ++cell) {
-      again.cover[cell].set(number);
       rename(&again.past[cell]);
+      again.cover[cell] |= again.past[cell] | Bits().set(number);
     }
     overflowed_ = overflowed_ || row->writes.size() >= kWritesMax;
     if (overflowed_) return;
-    renamed[row][number] = add(mind, row, std::move(again), 0);
+    renamed[row][number] = add(mind, row, std::move(again), {});
   }
   // Found by others under its clock: entered when it is seen.
 }
@@ -200,7 +202,7 @@ bool Oracle::stays(const Mind& mind, const Look& look, size_t cell, const SeenVe
 
 // Finds the versions that nobody has seen yet, and what they replaced.
 Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
-  std::map<std::pair<uint64_t, Hlc>, std::vector<size_t>> found;  // new dots, in order -> cells
+  std::map<uint64_t, std::vector<size_t>> found;  // new: seq, in order -> cells
   for (size_t cell = 0; cell < look->cells; ++cell) {
     for (const SeenVersion& v : versions(look->now, cell)) {
       const int64_t known = find(*mind, *look->row, v);
@@ -216,7 +218,7 @@ Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
       if (v.hlc == 0 && cause != Cause::before) {
         return wrong("capture", *look, cell, "it appeared, and the log says nothing of it");
       }
-      found[{v.seq, v.hlc}].push_back(cell);
+      found[v.seq].push_back(cell);
     }
   }
   std::vector<Bits> past(look->cells), cover(look->cells);
@@ -231,27 +233,30 @@ Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
     }
     here |= past[cell];
   }
-  for (const auto& [dot, cells] : found) {
+  for (const auto& [seq, cells] : found) {
     overflowed_ = overflowed_ || look->row->writes.size() >= kWritesMax;
     if (overflowed_) return {};
     Write write;
     write.site = look->view->self;
-    write.seq = dot.first;
+    write.seq = seq;
     write.cell = cells.front();
     write.whole = write.cell == 0;  // the existence of a row is written by whole writes only
     write.past = past;
     write.cover = cover;
     write.row_past = here;
     write.values.resize(look->cells);
+    // A write is later than all that it replaces, so its clock may differ from cell to cell.
+    std::set<Hlc> clocks;
     for (const size_t cell : cells) {
       for (const SeenVersion& v : versions(look->now, cell)) {
-        if (v.seq != dot.first || v.site != write.site) continue;
+        if (v.seq != seq || v.site != write.site) continue;
         write.values[cell] = v.value;
         write.dead = v.dead;
+        clocks.insert(v.hlc);
       }
     }
     const bool whole = write.whole;
-    const size_t number = add(mind, look->row, std::move(write), dot.second);
+    const size_t number = add(mind, look->row, std::move(write), clocks);
     for (size_t cell = 0; cell < look->cells; ++cell) {
       const bool wrote = whole || std::find(cells.begin(), cells.end(), cell) != cells.end();
       if (!wrote) continue;
@@ -374,7 +379,8 @@ Failure Oracle::check_claims(const Look& look, const std::vector<Bits>& covered,
     if (missing == 0 || cells == 0) continue;
     if (seq <= known(site)) {
       return wrong("claims", look, missing - 1,
-                   "knowledge covers " + named(write) + ", but it is not here");
+                   "knowledge covers " + named(write) + ", but it is not here: " +
+                       listed(versions(look.now, missing - 1)));
     }
     if (some) return wrong("half", look, missing - 1, named(write) + " is here in part only");
   }

@@ -69,6 +69,8 @@ class Oracle {
   // The column is gone at some site, and its versions with it: it is not looked at any more.
   void retire(const std::string& table, const std::string& column);
   bool retired(const std::string& table, size_t cell) const;
+  // Versions in words.
+  std::string listed(const std::vector<SeenVersion>& all) const;
   // Some row has so many writes that no more should be made.
   bool full() const { return full_; }
 
@@ -94,7 +96,7 @@ class Oracle {
 
   Row& row_of(const std::string& table, const std::string& key, const std::string& pk);
   int64_t find(const Mind& mind, const Row& row, const SeenVersion& version) const;
-  size_t add(Mind* mind, Row* row, Write write, Hlc hlc);
+  size_t add(Mind* mind, Row* row, Write write, const std::set<Hlc>& clocks);
   void relabel(Mind* mind, const View& view);
   Failure learn(Mind* mind, Look* look, Cause cause);
   Failure check_capture(const Mind& mind, const Look& look) const;
@@ -106,7 +108,6 @@ class Oracle {
   bool expect_alive(const Row& row, const Bits& here, OnDelete on_delete, bool otherwise) const;
   Failure wrong(const char* kind, const Look& look, size_t cell, const std::string& what) const;
   std::string named(const Write& write) const;
-  std::string listed(const std::vector<SeenVersion>& all) const;
 
   Words& words_;
   std::map<std::pair<std::string, std::string>, Row> rows_;  // table, encode_key

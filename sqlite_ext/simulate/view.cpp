@@ -51,6 +51,13 @@ Known known_of(const VersionVector& vector, const SiteTable& sites, Words* words
   return out;
 }
 
+// Also what has melted, which no log names.
+ScanStart everything() {
+  ScanStart start;
+  start.everything = true;
+  return start;
+}
+
 struct Reader {
   sqlite3* db;
   Words* words;
@@ -145,7 +152,7 @@ Status read_view(sqlite3* db, Words* words, View* out) {
   std::vector<size_t> cells;
   for (const TableInfo& table : operation.registry().tables)
     reader.table_of(table, &cells);
-  SYNCLINE_TRY(operation.port().open_scan(VersionVector(), ScanStart()));
+  SYNCLINE_TRY(operation.port().open_scan(VersionVector(), everything()));
   for (RowBatch batch;;) {
     SYNCLINE_TRY(operation.port().scan(256, &batch));
     if (batch.rows.empty()) break;
@@ -186,7 +193,7 @@ Status read_records(sqlite3* db, Records* out) {
   SYNCLINE_TRY(operation.begin_read(db, "the simulation"));
   SiteState site;
   SYNCLINE_TRY(operation.port().load_site(&site));
-  SYNCLINE_TRY(operation.port().open_scan(VersionVector(), ScanStart()));
+  SYNCLINE_TRY(operation.port().open_scan(VersionVector(), everything()));
   for (RowBatch batch;;) {
     SYNCLINE_TRY(operation.port().scan(256, &batch));
     if (batch.rows.empty()) return {};

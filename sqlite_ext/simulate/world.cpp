@@ -39,6 +39,9 @@ Failure World::failed(Member* member, const std::string& doing, const Status& st
 }
 
 Failure World::look(Member* member, Cause cause, const std::string& doing) {
+  const uint64_t changes = member->site->disk().changes();
+  if (changes == member->looked_at && cause == Cause::arrival && !member->mind.unfolded) return {};
+  member->looked_at = changes;
   View view;
   const Status status = read_view(member->site->db(), &words_, &view);
   if (!status.ok()) return failed(member, "reading what stands there", status);
@@ -81,18 +84,7 @@ Failure World::add_site(const SiteSetup& setup, std::function<Failure(Member*)> 
     if (member.site->run(sql).ok()) tell(&member, sql);
   }
   if (Failure broken = before(&member)) return broken;
-  std::vector<std::string> calls;
-  for (const Blueprint::Table& table : blueprint_.tables) {
-    calls.push_back("SELECT sync_enable(" + quote_text(table.name) +
-                    (table.options.empty() ? "" : ", " + quote_text(table.options)) + ")");
-  }
-  calls.insert(calls.end(), blueprint_.policies.begin(), blueprint_.policies.end());
-  for (const Invariant& invariant : blueprint_.invariants) {
-    calls.push_back("SELECT sync_invariant(" + quote_text(invariant.name) + ", " +
-                    quote_text(invariant.sql) + ", '{\"expect\": \"" +
-                    (invariant.expects_true ? "true" : "none") + "\"}')");
-  }
-  for (const std::string& sql : calls) {
+  for (const std::string& sql : tracking_calls(blueprint_)) {
     tell(&member, sql);
     status = member.site->run(sql);
     if (!status.ok()) return failed(&member, sql, status);

@@ -33,7 +33,7 @@ class World {
     int64_t skew_ms = 0;
     size_t altered = 0;  // so many of the blueprint's alterations are made here
     std::optional<Saved> saved;
-    uint64_t writes_refused = 0;
+    uint64_t looked_at = 0;  // changes of its disk when its view was read
   };
 
   // Both must outlive it; `script` may be null.

@@ -143,11 +143,11 @@ class Maker {
       if ((type == "INTEGER" || type == "REAL") && random_.percent(60)) {
         policy = random_.percent(75) ? "counter" : "sql:max(a, b)";
       }
-      if ((type == "TEXT" || type == "JSON") && random_.percent(60)) {
-        static const std::vector<std::string> kTexts = {"union", "json", "text", "concat",
-                                                        "sql:a || b"};
-        policy = random_.pick(kTexts);
-      }
+      static const std::vector<std::string> kTexts = {"union", "json", "text", "concat",
+                                                      "sql:a || b"};
+      static const std::vector<std::string> kJsons = {"union", "json", "json", "sql:a || b"};
+      if (type == "TEXT" && random_.percent(60)) policy = random_.pick(kTexts);
+      if (type == "JSON" && random_.percent(60)) policy = random_.pick(kJsons);
       const std::string options =
           policy == "site_priority"
               ? ", '{\"order\": [\"000102030405060708090a0b0c0d0e0f\"]}'" : "";
