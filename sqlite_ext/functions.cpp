@@ -11,6 +11,7 @@
 #include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/simulate/functions.h"
 #include "sqlite_ext/sqlite_endpoint.h"
 #include "sqlite_ext/table_function.h"
 #include "syncline/json.h"
@@ -255,6 +256,7 @@ constexpr Function kFunctions[] = {
     {"sync_verify", 1, 2, call_sync_verify},  {"sync_repair", 1, 2, call_sync_repair},
     {"sync_invariant", 2, 3, call_sync_invariant},
     {"sync_maintain", 0, 1, call_maintain},   {"sync_retire_site", 1, 2, call_retire_site},
+    {"sync_simulate", 0, 1, call_simulate},
 };
 
 // What the functions of one connection share. It goes with the last of them: when the connection is

@@ -1,5 +1,4 @@
-// See functions.h. Each row is one seed, made when it is asked for: who reads them sees how far it
-// is, and may stop at any time.
+// See functions.h. Runs seeds one after another; the first that fails is run again and shortened.
 #include "sqlite_ext/simulate/functions.h"
 
 #include <chrono>
@@ -13,9 +12,10 @@ namespace syncline {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using simulate::Outcome;
 
 struct Options {
-  uint64_t seed = 1, seeds = 0, sites = 0, operations = 120, seconds = 5;
+  uint64_t seed = 1, seeds = 0, sites = 0, steps = 120, seconds = 5;
   bool invariants = true, triggers = true, faults = true;
 };
 
@@ -25,7 +25,7 @@ Status options_from_json(const std::string& json, Options* out) {
   SYNCLINE_TRY(in.number("seed", 0, INT64_MAX, &out->seed));
   SYNCLINE_TRY(in.number("seeds", 1, 1'000'000'000, &out->seeds));
   SYNCLINE_TRY(in.number("sites", 2, simulate::World::kSitesMax, &out->sites));
-  SYNCLINE_TRY(in.number("operations", 1, 100'000, &out->operations));
+  SYNCLINE_TRY(in.number("steps", 1, 100'000, &out->steps));
   SYNCLINE_TRY(in.number("seconds", 1, 1'000'000, &out->seconds));
   SYNCLINE_TRY(in.boolean("invariants", &out->invariants));
   SYNCLINE_TRY(in.boolean("triggers", &out->triggers));
@@ -33,87 +33,100 @@ Status options_from_json(const std::string& json, Options* out) {
   return in.finish();
 }
 
-class SimulateSource : public RowSource {
+// Whether the application wants its connection back. A progress handler is asked every so many
+// instructions of one statement, so now and then it is given a long one.
+class Patience {
  public:
-  Status open(sqlite3* db, const Arguments& arguments) {
-    db_ = db;
-    SYNCLINE_TRY(options_from_json(arguments[0].bytes, &options_));
-    SYNCLINE_TRY(simulate::read_blueprint(db, {options_.invariants, options_.triggers},
-                                          &blueprint_));
-    run_.sites = static_cast<uint32_t>(options_.sites);
-    run_.steps = static_cast<uint32_t>(options_.operations);
-    run_.faults = options_.faults;
-    run_.shrink_ms = options_.seconds * 1000;
-    until_ = Clock::now() + std::chrono::seconds(options_.seconds);
-    return {};
-  }
+  explicit Patience(sqlite3* db) : db_(db) {}
 
-  Status next(bool* row) override {
-    *row = false;
-    const uint64_t count = options_.seeds != 0 ? options_.seeds : UINT64_MAX;
-    if (done_ > 0 && (done_ >= count || (options_.seeds == 0 && Clock::now() >= until_))) return {};
-    bool interrupted_now = false;
-    outcome_ = simulate::run_seed(blueprint_, run_, options_.seed + done_, [&] {
-      return interrupted_now = interrupted_now || interrupted(db_);
-    });
-    if (interrupted_now) return {StatusCode::cancelled, "interrupted"};
-    ++done_;
-    *row = true;
-    return {};
-  }
-
-  void column(int column, sqlite3_context* context) override {
-    switch (column) {
-      case 0:
-        sqlite3_result_int64(context, static_cast<sqlite3_int64>(outcome_.seed));
-        break;
-      case 1:
-        sqlite3_result_int64(context, static_cast<sqlite3_int64>(outcome_.sites));
-        break;
-      case 2:
-        sqlite3_result_int64(context, static_cast<sqlite3_int64>(outcome_.operations));
-        break;
-      case 3:
-        give_text(context, words());
-        break;
-      case 4:
-        if (!outcome_.script.empty()) give_text(context, outcome_.script);
-        break;
-      default:
-        break;
-    }
+  bool over() {
+    if (over_ || Clock::now() < next_) return over_;
+    over_ = execute(db_,
+                    "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM n WHERE n<2000) "
+                    "SELECT max(n) FROM n")
+                .code() == StatusCode::cancelled;
+    next_ = Clock::now() + std::chrono::milliseconds(20);
+    return over_;
   }
 
  private:
-  std::string words() const {
-    if (outcome_.failure) return outcome_.failure.kind + ": " + outcome_.failure.text;
-    if (outcome_.writes > 0) return "ok";
-    return "nothing was tested: every write was refused, the last one was " + outcome_.refusal;
-  }
-
-  sqlite3* db_ = nullptr;
-  Options options_;
-  simulate::RunOptions run_;
-  simulate::Blueprint blueprint_;
-  simulate::Outcome outcome_;
-  Clock::time_point until_;
-  uint64_t done_ = 0;
+  sqlite3* db_;
+  Clock::time_point next_;
+  bool over_ = false;
 };
 
-Status open_simulate(sqlite3* db, Arguments arguments, std::unique_ptr<RowSource>* out) {
-  auto source = std::make_unique<SimulateSource>();
-  SYNCLINE_TRY(source->open(db, arguments));
-  *out = std::move(source);
+struct Totals {
+  uint64_t runs = 0, operations = 0, writes = 0, failures = 0;
+  uint64_t failed_seed = 0;  // the first
+  std::string refusal;       // of the last run in which nothing could be written
+};
+
+// All seeds, or as many as the time allows; one at least.
+Status run_seeds(const simulate::Blueprint& blueprint, const Options& options,
+                 const simulate::RunOptions& run, Patience* patience, Totals* totals) {
+  const auto until = Clock::now() + std::chrono::seconds(options.seconds);
+  const uint64_t count = options.seeds != 0 ? options.seeds : UINT64_MAX;
+  for (uint64_t i = 0; i < count && (i == 0 || Clock::now() < until); ++i) {
+    const Outcome outcome = simulate::run_seed(blueprint, run, options.seed + i,
+                                               [&] { return patience->over(); });
+    if (patience->over()) return {StatusCode::cancelled, "interrupted"};
+    ++totals->runs;
+    totals->operations += outcome.operations;
+    totals->writes += outcome.writes;
+    if (outcome.writes == 0) totals->refusal = outcome.refusal;
+    if (outcome.failure && totals->failures++ == 0) totals->failed_seed = outcome.seed;
+  }
   return {};
 }
 
-const TableFunction kSimulate = {"sync_simulate", "seed, sites, operations, outcome, script",
-                                 "options", 5, 1, open_simulate};
+OrderedJson tell(const Outcome& outcome) {
+  OrderedJson out;
+  out["seed"] = outcome.seed;
+  out["sites"] = outcome.sites;
+  out["kind"] = outcome.failure.kind;
+  out["what"] = outcome.failure.text;
+  out["script"] = outcome.script;
+  return out;
+}
 
 }  // namespace
 
-int register_simulate(sqlite3* db) {
-  return register_table_function(db, &kSimulate);
+Status call_simulate(Call* call) {
+  sqlite3* db = call->db();
+  Options options;
+  SYNCLINE_TRY(options_from_json(call->bytes(0), &options));
+  simulate::Blueprint blueprint;
+  SYNCLINE_TRY(simulate::read_blueprint(db, {options.invariants, options.triggers}, &blueprint));
+  std::vector<std::string> warnings;
+  SYNCLINE_TRY(simulate::try_blueprint(&blueprint, &warnings));
+  simulate::RunOptions run;
+  run.sites = static_cast<uint32_t>(options.sites);
+  run.steps = static_cast<uint32_t>(options.steps);
+  run.faults = options.faults;
+  run.shrink_ms = 0;
+  Patience patience(db);
+  Totals totals;
+  SYNCLINE_TRY(run_seeds(blueprint, options, run, &patience, &totals));
+  OrderedJson out;
+  out["seed"] = options.seed;
+  out["runs"] = totals.runs;
+  out["operations"] = totals.operations;
+  out["writes"] = totals.writes;
+  out["failures"] = totals.failures;
+  out["failure"] = nullptr;
+  if (totals.failures > 0) {
+    run.shrink_ms = options.seconds * 1000;
+    out["failure"] = tell(simulate::run_seed(blueprint, run, totals.failed_seed,
+                                             [&] { return patience.over(); }));
+    if (patience.over()) return {StatusCode::cancelled, "interrupted"};
+  }
+  if (totals.writes == 0) {
+    warnings.push_back("nothing was tested: every write was refused; the last one was " +
+                       totals.refusal);
+  }
+  out["warnings"] = warnings;
+  call->give(out.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+  return {};
 }
 
 }  // namespace syncline

@@ -1,10 +1,10 @@
-// sync_simulate(options): a table-valued function.
+// sync_simulate([options]): the caller's schema and policies under faults, from a seed.
 #pragma once
 
-#include "sqlite_ext/table_function.h"
+#include "sqlite_ext/functions.h"
 
 namespace syncline {
 
-int register_simulate(sqlite3* db);
+Status call_simulate(Call* call);
 
 }  // namespace syncline

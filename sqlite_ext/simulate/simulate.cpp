@@ -74,7 +74,9 @@ Outcome run_seed(const Blueprint& blueprint, const RunOptions& options, uint64_t
     outcome.writes = world.writes_done();
     outcome.refusal = world.last_refusal();
   }
-  if (!outcome.failure || outcome.failure.kind == "stopped") return outcome;
+  if (!outcome.failure || outcome.failure.kind == "stopped" || options.shrink_ms == 0) {
+    return outcome;
+  }
   const size_t planned = plan.actions.size();
   const auto until =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(options.shrink_ms);

@@ -14,7 +14,7 @@ namespace syncline::simulate {
 
 struct RunOptions : PlanOptions {
   uint32_t steps = 120;           // things that happen before all is calm
-  uint64_t shrink_ms = 10'000;    // how long a failure may be shortened
+  uint64_t shrink_ms = 10'000;    // how long a failure may be shortened; 0: it is not told either
 };
 
 struct Outcome {
