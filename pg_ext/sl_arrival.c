@@ -342,18 +342,32 @@ make_anew(Relation relation, uint32 table)
 void
 sl_arrivals_settle(uint32 table)
 {
-	Relation	relation;
-
 	sl_exec(psprintf("SELECT n > (SELECT count(*) FROM syncline.state_%u) + %d FROM (SELECT"
 					 " (SELECT listed FROM syncline.arrival_%u ORDER BY last DESC LIMIT 1) -"
 					 " (SELECT listed - cardinality(keys) FROM syncline.arrival_%u"
 					 "  ORDER BY last LIMIT 1) AS n) AS l", table, STALE_MIN, table, table),
 			0, NULL, NULL, NULL);
-	if (sl_result_int64(0, 1) == 0)
-		return;
-	relation = table_open(relid_of(table, ""), RowExclusiveLock);
+	if (sl_result_int64(0, 1) != 0)
+		sl_arrivals_list_anew(table);
+}
+
+void
+sl_arrivals_list_anew(uint32 table)
+{
+	Relation	relation = table_open(relid_of(table, ""), RowExclusiveLock);
+
 	make_anew(relation, table);
 	table_close(relation, NoLock);
+}
+
+int64
+sl_arrivals_missing(uint32 table)
+{
+	sl_exec(psprintf("SELECT count(*) FROM syncline.state_%u s WHERE NOT EXISTS"
+					 " (SELECT FROM (SELECT last, unnest(keys) AS key FROM syncline.arrival_%u) a"
+					 "  WHERE a.key = s.key AND a.last >= s.pos)", table, table),
+			0, NULL, NULL, NULL);
+	return sl_result_int64(0, 1);
 }
 
 void

@@ -98,6 +98,42 @@ check_catalog(void *target, bool repair)
 	SPI_finish();
 }
 
+/*
+ * What exchanges go by: each row of state stands in the list of positions. Inside a merge, after the
+ * fold.
+ */
+static void
+check_arrivals(void *target, bool repair)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint64		count;
+	char	 *(*rows)[2];
+
+	SPI_connect();
+	count = sl_exec("SELECT number, name FROM syncline.tbl"
+					" WHERE to_regclass('syncline.state_' || number) IS NOT NULL"
+					" AND to_regclass('syncline.arrival_' || number) IS NOT NULL ORDER BY name",
+					0, NULL, NULL, NULL);
+	rows = MemoryContextAllocZero(context, sizeof(*rows) * Max(1, count));
+	for (uint64 i = 0; i < count; i++)
+		read_fields(i, 2, rows[i], context);
+	for (uint64 i = 0; i < count; i++)
+	{
+		uint32		table = (uint32) strtoul(rows[i][0], NULL, 10);
+		int64		missing = sl_arrivals_missing(table);
+
+		if (missing > 0 && repair)
+			sl_arrivals_list_anew(table);
+		MemoryContextSwitchTo(context);
+		if (missing > 0)
+			put(target, repair ? "repaired" : "error", rows[i][1],
+				psprintf(INT64_FORMAT " rows are not listed in syncline.arrival_%u: no exchange"
+						 " would send them", missing, table),
+				"SELECT * FROM sync_check('{\"repair\": true}')");
+	}
+	SPI_finish();
+}
+
 /* Rows of tracked tables whose foreign keys point to nothing: triggers were off, or a restore. */
 static void
 check_foreign_keys(void *target)
@@ -161,6 +197,7 @@ sl_sync_check(PG_FUNCTION_ARGS)
 	check_catalog(fcinfo->resultinfo, options.repair);
 	sl_merge_begin("sync_check");
 	sl_fold(true);
+	check_arrivals(fcinfo->resultinfo, options.repair);
 	slb_check(&options, fcinfo->resultinfo, &status);
 	sl_report(&status);
 	sl_merge_end();

@@ -278,6 +278,9 @@ extern void sl_arrivals_close(SlArrivals *arrivals);
 /* Lists rows that were just written to state, or changed without it. Inside a merge. */
 extern void sl_arrivals_add(uint32 table, const SlStateRow *rows, uint32 count);
 extern void sl_arrivals_settle(uint32 table);
+/* How many rows of state are not listed: no exchange would send them. SPI must be connected. */
+extern int64 sl_arrivals_missing(uint32 table);
+extern void sl_arrivals_list_anew(uint32 table);
 
 /* ---- sl_member.c ----------------------------------------------------------------------------- */
 

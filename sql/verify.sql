@@ -34,6 +34,13 @@ SELECT severity, table_name, what, repair FROM sync_check();
 SELECT pk ->> 'id' AS id, column_name, value FROM sync_changes WHERE table_name = 'item'
   ORDER BY 1, 2;
 
+-- Rows that no exchange would find.
+SELECT number FROM syncline.tbl WHERE name = 'item' \gset
+UPDATE syncline.arrival_:number SET keys = keys[2:];
+SELECT severity, table_name, regexp_replace(what, '_\d+', '_n'), repair FROM sync_check();
+SELECT severity, table_name FROM sync_check('{"repair": true}');
+SELECT severity, table_name, what, repair FROM sync_check();
+
 -- Invariants.
 SELECT sync_invariant('named', 'SELECT id FROM item WHERE name IS NULL');
 SELECT sync_invariant('few', 'SELECT count(*) < 1 FROM item', '{"on_apply": "refuse"}');
