@@ -251,6 +251,11 @@ Status PostgresConnection::result_error(const PGresult* result) const {
 
 Status PostgresConnection::query(const std::string& sql, const std::vector<Parameter>& parameters,
                                  ResultPtr* out) {
+  SYNCLINE_TRY(send(sql, parameters));
+  return collect(out);
+}
+
+Status PostgresConnection::send(const std::string& sql, const std::vector<Parameter>& parameters) {
   constexpr Oid kUnspecified = 0, kBytea = 17;
   std::vector<Oid> types;
   std::vector<const char*> values;
@@ -267,7 +272,7 @@ Status PostgresConnection::query(const std::string& sql, const std::vector<Param
                                 1) == 0) {
     return lost();
   }
-  return collect(out);
+  return flush();
 }
 
 Status PostgresConnection::simple_query(const std::string& sql, ResultPtr* out) {

@@ -34,6 +34,9 @@ class PostgresConnection {
   // Runs one statement and waits until its transaction has ended. All columns come in binary form.
   // REQUIRES: open succeeded, and no earlier call failed with peer_failed.
   Status query(const std::string& sql, const std::vector<Parameter>& parameters, ResultPtr* out);
+  // The two halves of query(): what comes between them goes on here while the server works.
+  Status send(const std::string& sql, const std::vector<Parameter>& parameters);
+  Status receive(ResultPtr* out) { return collect(out); }
   // Runs statements without parameters; the result is that of the last one, in text form.
   Status simple_query(const std::string& sql, ResultPtr* out);
   // Waits for some time.

@@ -38,9 +38,16 @@ class PostgresPeer : public Endpoint {
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
   Status consume(const std::string& chunk, ApplyReport* out) override;
+  void begin_produce(const std::string& vector_json, const std::string& resume_hex,
+                     const ExportOptions& options) override;
+  bool begin_consume(const std::string& chunk) override;
   Status answer(const std::string& question, std::string* out) override;
 
  private:
+  std::string produce_sql() const;
+  std::string consume_sql() const;
+  void begin(const std::string& sql, const std::vector<Parameter>& parameters);
+  Status run(const std::string& sql, const std::vector<Parameter>& parameters, ResultPtr* out);
   Status query(const std::string& sql, const std::vector<Parameter>& parameters, int column_count,
                ResultPtr* out);
   std::string_view bytes(const ResultPtr& result, int column) const;
@@ -52,6 +59,8 @@ class PostgresPeer : public Endpoint {
   PostgresConnection connection_;
   std::minstd_rand random_;
   std::string schema_;  // of the extension, quoted
+  // A statement that was sent and whose result is to be read: its text and parameters. Else empty.
+  std::string begun_;
 };
 
 Status PostgresPeer::open(const std::string& url) {
@@ -74,12 +83,48 @@ Status PostgresPeer::open(const std::string& url) {
   return {};
 }
 
+namespace {
+
+std::string name_of(const std::string& sql, const std::vector<Parameter>& parameters) {
+  std::string name = sql;
+  for (const Parameter& parameter : parameters) {
+    name += '\0';
+    // Of a chunk, where it ends says enough: it has a checksum there.
+    name += parameter.bytes.substr(parameter.binary && parameter.bytes.size() > 64
+                                       ? parameter.bytes.size() - 64
+                                       : 0);
+  }
+  return name;
+}
+
+}  // namespace
+
+// Sends a statement without waiting for it. If it cannot be sent, the one that waits says why.
+void PostgresPeer::begin(const std::string& sql, const std::vector<Parameter>& parameters) {
+  ResultPtr ignored;
+  if (!begun_.empty()) (void)connection_.receive(&ignored);
+  begun_.clear();
+  if (connection_.send(sql, parameters).ok()) begun_ = name_of(sql, parameters);
+}
+
+// Runs a statement, or goes on with it if it has begun. One that nobody asked about is waited for.
+Status PostgresPeer::run(const std::string& sql, const std::vector<Parameter>& parameters,
+                         ResultPtr* out) {
+  if (begun_.empty()) return connection_.query(sql, parameters, out);
+  const bool same = begun_ == name_of(sql, parameters);
+  begun_.clear();
+  ResultPtr ignored;
+  const Status status = connection_.receive(same ? out : &ignored);
+  if (same || status.code() == StatusCode::cancelled) return status;
+  return connection_.query(sql, parameters, out);
+}
+
 // Runs a statement that returns one row of `column_count` columns, none of them null.
 Status PostgresPeer::query(const std::string& sql, const std::vector<Parameter>& parameters,
                            int column_count, ResultPtr* out) {
   int ceiling = kPauseMsFirst, waited = 0;
   while (true) {
-    Status status = connection_.query(sql, parameters, out);
+    Status status = run(sql, parameters, out);
     if (status.code() == StatusCode::busy && waited < busy_retry_ms_max_) {
       // Full jitter: a random part of a ceiling that doubles.
       int pause_ms = 1 + static_cast<int>(random_() % static_cast<unsigned>(ceiling));
@@ -130,15 +175,31 @@ Status PostgresPeer::hello(Hello* out) {
   return hello_from_json(bytes(result, 0), out);
 }
 
+std::string PostgresPeer::produce_sql() const {
+  return "SELECT (c.r).changes, (c.r).chunk, (c.r).row_count, (c.r).last FROM (SELECT " + schema_ +
+         ".sync_changes_since($1::pg_catalog.jsonb, $2::pg_catalog.jsonb) AS r LIMIT 1) AS c";
+}
+
+std::string PostgresPeer::consume_sql() const {
+  return "SELECT " + schema_ + ".sync_apply($1)::pg_catalog.text";
+}
+
+void PostgresPeer::begin_produce(const std::string& vector_json, const std::string& resume_hex,
+                                 const ExportOptions& options) {
+  const std::string options_json = export_options_to_json(options, resume_hex);
+  begin(produce_sql(), {{vector_json}, {options_json}});
+}
+
+bool PostgresPeer::begin_consume(const std::string& chunk) {
+  begin(consume_sql(), {{chunk, true}});
+  return true;
+}
+
 Status PostgresPeer::produce(const std::string& vector_json, const std::string& resume_hex,
                              const ExportOptions& options, ExportedChunk* out) {
   const std::string options_json = export_options_to_json(options, resume_hex);
   ResultPtr result;
-  SYNCLINE_TRY(query(
-      "SELECT (c.r).changes, (c.r).chunk, (c.r).row_count, (c.r).last FROM (SELECT " + schema_ +
-          ".sync_changes_since($1::pg_catalog.jsonb, $2::pg_catalog.jsonb) AS r"
-          " LIMIT 1) AS c",
-      {{vector_json}, {options_json}}, 4, &result));
+  SYNCLINE_TRY(query(produce_sql(), {{vector_json}, {options_json}}, 4, &result));
   uint64_t last = 0;
   SYNCLINE_TRY(integer(result, 1, &out->number));
   SYNCLINE_TRY(integer(result, 2, &out->row_count));
@@ -151,8 +212,7 @@ Status PostgresPeer::produce(const std::string& vector_json, const std::string& 
 
 Status PostgresPeer::consume(const std::string& chunk, ApplyReport* out) {
   ResultPtr result;
-  SYNCLINE_TRY(
-      query("SELECT " + schema_ + ".sync_apply($1)::pg_catalog.text", {{chunk, true}}, 1, &result));
+  SYNCLINE_TRY(query(consume_sql(), {{chunk, true}}, 1, &result));
   return report_from_json(bytes(result, 0), out);
 }
 

@@ -140,11 +140,21 @@ Status PgPort::note_dots() {
 Status PgPort::set_baseline(const TableInfo& table, const Version& baseline) {
   SYNCLINE_TRY(save_new_sites(*sites_));
   SlBaseline to = {table.number, static_cast<int32_t>(baseline.site),
-                   static_cast<int64_t>(baseline.seq)};
+                   static_cast<int64_t>(baseline.seq),
+                   static_cast<int64_t>(table.baseline_context)};
   SYNCLINE_TRY(guard(sl_leaf_save_baseline, &to));
   for (TableInfo& ours : tables_) {
-    if (ours.number == table.number) ours.baseline = baseline;
+    if (ours.number != table.number) continue;
+    ours.baseline = baseline;
+    ours.baseline_context = table.baseline_context;
   }
+  return {};
+}
+
+Status PgPort::is_empty(const TableInfo& table, bool* yes) {
+  SlEmpty empty = {table.number, table.present, false};
+  SYNCLINE_TRY(guard(sl_leaf_is_empty, &empty));
+  *yes = empty.empty;
   return {};
 }
 

@@ -75,6 +75,7 @@ class PgPort final : public Port {
                         RowBatch* out) override;
   Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
                    RowBatch* out) override;
+  Status is_empty(const TableInfo& table, bool* yes) override;
   Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
                      RowBatch* out) override;
   Status forget(const TableInfo& table, std::span<const RowKey> keys) override;
@@ -140,6 +141,7 @@ class PgPort final : public Port {
   BaseTable base_;
   uint64_t completions_ = 0;
   bool fresh_ = false;  // a snapshot was taken by see_everything
+  uint32_t filled_ = 0;  // number of the table that was told of rows that are not listed
 
   uint32_t fetched_table_ = 0;
   std::vector<Fetched> fetched_;

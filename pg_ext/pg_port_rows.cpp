@@ -306,6 +306,12 @@ Status PgPort::write_states(const TableInfo& table, std::span<const RowWrite> wr
     state.key = bytes(row.encoded);
     state.place = row.place;
     row.known = false;
+    if (writes[i].fresh && filled_ != table.number) {
+      SlListed listed = {table.number, ++position};
+      SYNCLINE_TRY(guard(sl_leaf_list_from, &listed));
+      filled_ = table.number;
+    }
+    if (writes[i].fresh) continue;
     if (writes[i].forget) {
       const bool moves = writes[i].relay || writes[i].base != BaseAction::none;
       state.pos = moves ? ++position : 0;

@@ -30,6 +30,7 @@ TableInfo table_info(const SlTableDef& def) {
   table.present = def.present;
   table.baseline.site = static_cast<SiteIndex>(def.baseline_site);
   table.baseline.seq = static_cast<uint64_t>(def.baseline_seq);
+  table.baseline_context = static_cast<ContextId>(def.baseline_context);
   std::map<int32_t, ColumnNumber> key;
   for (uint32_t i = 0; i < def.column_count; ++i) {
     const SlColumnDef& from = def.columns[i];

@@ -235,6 +235,7 @@ typedef struct SlTableDef
 	bool present;
 	int32_t baseline_site;
 	int64_t baseline_seq;
+	int64_t baseline_context;
 	const SlColumnDef *columns;
 	uint32_t column_count;
 	const uint32_t *parents;	/* numbers of the tables that foreign keys point to */

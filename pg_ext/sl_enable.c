@@ -307,7 +307,7 @@ register_table(Relation relation, bool *adopted)
 	}
 	values[2] = Int64GetDatum(take_baseline());
 	sl_exec(psprintf("UPDATE syncline.tbl SET relation = $2::regclass, present = true,"
-					 " baseline_seq = $3, tracked_since = now(),"
+					 " baseline_seq = $3, baseline_context = 0, tracked_since = now(),"
 					 " baseline_site = (SELECT site FROM syncline.self) WHERE number = %u",
 					 number), lengthof(types), types, values, NULL);
 	add_columns(relation, number);

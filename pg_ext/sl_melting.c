@@ -4,11 +4,14 @@
  */
 #include "sl_host.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "sl_melting.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 static Datum
 bytea_datum(SlBytes bytes)
@@ -163,14 +166,40 @@ void
 sl_leaf_save_baseline(void *argument)
 {
 	SlBaseline *baseline = argument;
-	static const Oid types[] = {INT4OID, INT4OID, INT8OID};
+	static const Oid types[] = {INT4OID, INT4OID, INT8OID, INT8OID};
 	const Datum values[] = {Int32GetDatum(baseline->table), Int32GetDatum(baseline->site),
-	Int64GetDatum(baseline->seq)};
+	Int64GetDatum(baseline->seq), Int64GetDatum(baseline->context)};
 
 	SPI_connect();
-	sl_exec("UPDATE syncline.tbl SET baseline_site = $2, baseline_seq = $3 WHERE number = $1",
-			lengthof(types), types, values, NULL);
+	sl_exec("UPDATE syncline.tbl SET baseline_site = $2, baseline_seq = $3, baseline_context = $4"
+			" WHERE number = $1", lengthof(types), types, values, NULL);
 	SPI_finish();
+}
+
+static bool
+has_row(Oid relid)
+{
+	Relation	relation = table_open(relid, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+	bool		found = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	ExecClearTuple(slot);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(relation, AccessShareLock);
+	return found;
+}
+
+void
+sl_leaf_is_empty(void *argument)
+{
+	SlEmpty    *empty = argument;
+	SlTable    *table = sl_table_by_number(empty->table);
+
+	sl_advance();
+	empty->empty = !has_row(table->state_relid) &&
+		(!empty->present || !has_row(table->relid));
 }
 
 /* ---- pruning --------------------------------------------------------------------------------- */
@@ -254,5 +283,18 @@ sl_leaf_listed_from(void *argument)
 	sl_exec("SELECT listed_from FROM syncline.tbl WHERE number = $1", lengthof(types), types,
 			values, NULL);
 	listed->from = SPI_processed == 1 ? sl_result_int64(0, 1) : 0;
+	SPI_finish();
+}
+
+void
+sl_leaf_list_from(void *argument)
+{
+	SlListed   *listed = argument;
+	static const Oid types[] = {INT4OID, INT8OID};
+	const Datum values[] = {Int32GetDatum(listed->table), Int64GetDatum(listed->from)};
+
+	SPI_connect();
+	sl_exec("UPDATE syncline.tbl SET listed_from = $2 WHERE number = $1", lengthof(types), types,
+			values, NULL);
 	SPI_finish();
 }

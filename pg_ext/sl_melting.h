@@ -92,8 +92,18 @@ typedef struct SlBaseline
 	uint32_t table;
 	int32_t site;
 	int64_t seq;
+	int64_t context;
 } SlBaseline;
 void sl_leaf_save_baseline(void *baseline);
+
+/* Has the table neither rows nor state? */
+typedef struct SlEmpty
+{
+	uint32_t table;
+	bool present;
+	bool empty;					/* out */
+} SlEmpty;
+void sl_leaf_is_empty(void *empty);
 
 /* Drops what only holders of less than `melted` (seq by site index) need. */
 typedef struct SlPrune
@@ -115,6 +125,8 @@ typedef struct SlListed
 	int64_t from;				/* out */
 } SlListed;
 void sl_leaf_listed_from(void *listed);
+/* From `from` on, since rows came that are not listed. */
+void sl_leaf_list_from(void *listed);
 
 /* ---- pg_melting.cpp -------------------------------------------------------------------------- */
 

@@ -24,7 +24,8 @@
 /* Columns of syncline.tbl and syncline.col. */
 enum
 {
-	TBL_NUMBER = 1, TBL_RELATION, TBL_NAME, TBL_PRESENT, TBL_BASELINE_SITE, TBL_BASELINE_SEQ
+	TBL_NUMBER = 1, TBL_RELATION, TBL_NAME, TBL_PRESENT, TBL_BASELINE_SITE, TBL_BASELINE_SEQ,
+	TBL_BASELINE_CONTEXT = 10
 };
 enum
 {
@@ -539,6 +540,8 @@ load_table(HeapTuple tuple, TupleDesc desc, SlTableDef *def, Oid *relid)
 	datum = heap_getattr(tuple, TBL_BASELINE_SITE, desc, &isnull);
 	def->baseline_site = isnull ? 0 : DatumGetInt32(datum);
 	def->baseline_seq = DatumGetInt64(heap_getattr(tuple, TBL_BASELINE_SEQ, desc, &isnull));
+	def->baseline_context = DatumGetInt64(heap_getattr(tuple, TBL_BASELINE_CONTEXT, desc,
+													   &isnull));
 }
 
 void

@@ -89,7 +89,8 @@ CREATE TABLE syncline.tbl (
   baseline_seq int8 NOT NULL DEFAULT 0,
   options jsonb NOT NULL DEFAULT '{}',
   tracked_since timestamptz NOT NULL DEFAULT now(),
-  listed_from int8 NOT NULL DEFAULT 0     -- arrival_<n> has all that changed behind this position
+  listed_from int8 NOT NULL DEFAULT 0,    -- arrival_<n> has all that changed behind this position
+  baseline_context int8 NOT NULL DEFAULT 0 -- of rows without state, while their exchange goes on
 );
 
 CREATE TABLE syncline.col (

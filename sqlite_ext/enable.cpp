@@ -295,6 +295,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   SYNCLINE_TRY(create_state(db, registry, table));
   SYNCLINE_TRY(create_image(db, table));
   table.baseline = Version();
+  table.baseline_context = 0;
   table.baseline.site = registry->self();
   SYNCLINE_TRY(append_marker(db, table.number, &table.baseline.seq));
   SYNCLINE_TRY(query_text(db, "SELECT strftime('%Y-%m-%dT%H:%M:%fZ','now')", &extra.enabled_at));

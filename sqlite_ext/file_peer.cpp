@@ -102,7 +102,8 @@ void FilePeer::keep() {
 
 Status FilePeer::connect(const std::string& path) {
   if (db_ != nullptr) return {};
-  const int flags = SQLITE_OPEN_READWRITE | (is_uri(path) ? SQLITE_OPEN_URI : 0);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX |
+                    (is_uri(path) ? SQLITE_OPEN_URI : 0);
   const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
   if (rc != SQLITE_OK) return status_of(db_, rc, "opening peer \"" + path + "\"");
   sqlite3_busy_timeout(db_, kBusyTimeoutMs);
@@ -139,7 +140,9 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
   if (ours.sites.id(ours.self()) == theirs.sites.id(theirs.self())) {
     SYNCLINE_TRY(take_new_identity(local));
   }
-  endpoint_ = std::make_unique<SqliteEndpoint>(db_, label, drift_ms_max);
+  // Without a mutex, although one was asked for, the library is for a single thread.
+  const bool threads = sqlite3_db_mutex(db_) != nullptr;
+  endpoint_ = std::make_unique<BackgroundPeer>(db_, label, drift_ms_max, threads);
   return {};
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sqlite_ext/sqlite_endpoint.h"
+#include "sqlite_ext/background_peer.h"
 
 namespace syncline {
 
@@ -57,7 +57,7 @@ class FilePeer {
   KeptPeers* kept_ = nullptr;
   std::string url_;
   sqlite3* db_ = nullptr;
-  std::unique_ptr<SqliteEndpoint> endpoint_;
+  std::unique_ptr<BackgroundPeer> endpoint_;
 };
 
 // The path of a file: URI (sqlite.org/uri.html), or `text` itself.

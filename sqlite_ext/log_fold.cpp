@@ -85,6 +85,16 @@ Status gather(TableAccess* access, const LocalRow& local, std::span<const LogEve
   return access->has_noted() ? access->read_before(seqs, arena, &input->before) : Status();
 }
 
+// What is known of a row that an exchange brought without state is not known of one that was made
+// here. An update says that the row was there before, and so does a deleted row's image.
+Status keep_context(TableAccess* access, std::span<const LogEvent> events, RowState* row) {
+  if (row->context == 0 || events.empty() || events[0].mask != kMaskAll) return {};
+  bool deleted = false;
+  SYNCLINE_TRY(access->has_image(events[0].seq, &deleted));
+  if (!deleted) row->context = 0;
+  return {};
+}
+
 bool is_bare_baseline(const RowState& row, const TableInfo& table) {
   return row.cells.empty() && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline) &&
          !row.rest[0].dead;
@@ -100,6 +110,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
     SYNCLINE_TRY(unpack_row(local->state, table.column_count(), &work->row));
   } else {
     make_baseline(table, &work->row);
+    SYNCLINE_TRY(keep_context(access, settled, &work->row));
   }
   if (exists) SYNCLINE_TRY(settle_columns(access, local->key, registry, work->row, &settled));
   FoldInput input;

@@ -189,6 +189,7 @@ Status SqlitePort::set_baseline(const TableInfo& table, const Version& baseline)
   if (at < 0) return {StatusCode::internal, "no table has number " + std::to_string(table.number)};
   SYNCLINE_TRY(save_sites(*sites_));  // it may name a site that is new
   registry_.tables[static_cast<size_t>(at)].baseline = baseline;
+  registry_.tables[static_cast<size_t>(at)].baseline_context = table.baseline_context;
   return save_table(db_, registry_, static_cast<size_t>(at));
 }
 

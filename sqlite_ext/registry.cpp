@@ -24,7 +24,7 @@ CREATE TABLE main.sync_table(n INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   present INTEGER NOT NULL, on_delete INTEGER NOT NULL, base_site INTEGER NOT NULL,
   base_seq INTEGER NOT NULL, rank INTEGER NOT NULL, suspect TEXT, enabled_at TEXT,
   refers INTEGER NOT NULL, referred INTEGER NOT NULL, referred_columns TEXT NOT NULL,
-  foreign_keys TEXT NOT NULL);
+  foreign_keys TEXT NOT NULL, base_context INTEGER NOT NULL);
 CREATE TABLE main.sync_column(t INTEGER, n INTEGER, name TEXT NOT NULL, type TEXT NOT NULL,
   present INTEGER NOT NULL, dropped INTEGER NOT NULL, key INTEGER NOT NULL,
   known_after INTEGER NOT NULL, PRIMARY KEY(t,n)) WITHOUT ROWID;
@@ -174,8 +174,8 @@ Status load_tables(sqlite3* db, Registry* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
                          "SELECT n,name,present,on_delete,base_site,base_seq,rank,suspect,"
-                         "enabled_at,refers,referred,referred_columns,foreign_keys FROM "
-                         "main.sync_table "
+                         "enabled_at,refers,referred,referred_columns,foreign_keys,base_context "
+                         "FROM main.sync_table "
                          "ORDER BY rank,name"));
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
@@ -194,6 +194,7 @@ Status load_tables(sqlite3* db, Registry* out) {
     table.referred = s.integer(10) != 0;
     table.referred_columns = numbers_of(s.bytes(11));
     table.foreign_keys = foreign_keys_of(s.bytes(12));
+    table.baseline_context = static_cast<ContextId>(s.integer(13));
     out->tables.push_back(std::move(table));
     out->extras.push_back(std::move(extra));
   }
@@ -405,7 +406,7 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
                          "INSERT OR REPLACE INTO main.sync_table VALUES(?1,?2,?3,?4,?5,?6,?7,"
-                         "nullif(?8,''),nullif(?9,''),?10,?11,?12,?13)"));
+                         "nullif(?8,''),nullif(?9,''),?10,?11,?12,?13,?14)"));
   s.bind(1, int64_t{table.number});
   s.bind(2, std::string_view(table.name));
   s.bind(3, int64_t{table.present});
@@ -421,6 +422,7 @@ Status save_table(sqlite3* db, const Registry& registry, size_t position) {
   s.bind(12, std::string_view(referred_columns));
   const std::string foreign_keys = text_of(table.foreign_keys);
   s.bind(13, std::string_view(foreign_keys));
+  s.bind(14, table.baseline_context);
   SYNCLINE_TRY(s.run());
   Statement c;
   SYNCLINE_TRY(c.prepare(db,

@@ -1,6 +1,7 @@
 // See sqlite_port.h: fetching and storing rows, and foreign keys.
 #include <set>
 
+#include "sqlite_ext/digest_store.h"
 #include "sqlite_ext/sqlite_port.h"
 
 namespace syncline {
@@ -112,9 +113,11 @@ Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> write
   SYNCLINE_TRY(write_base(access, writes, outcomes));
   std::vector<TableAccess::StateWrite> states;
   std::vector<RowKey> relays, forgotten;
-  states.reserve(writes.size());
+  bool fresh = false;
   for (size_t i = 0; i < writes.size(); ++i) {
     if (!(*outcomes)[i].stored) continue;
+    fresh = fresh || writes[i].fresh;
+    if (writes[i].fresh) continue;
     if (writes[i].forget) {
       forgotten.push_back(writes[i].key);
     } else {
@@ -124,6 +127,7 @@ Status SqlitePort::store(const TableInfo& table, std::span<const RowWrite> write
     const bool changed = writes[i].base != BaseAction::none;
     if (writes[i].relay || changed) relays.push_back(writes[i].key);
   }
+  if (fresh) SYNCLINE_TRY(forget_digests(db_, table.number));
   SYNCLINE_TRY(access->write_states(states));
   SYNCLINE_TRY(access->forget_states(forgotten));
   return access->append_relay(relays);

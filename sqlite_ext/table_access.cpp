@@ -280,6 +280,15 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena
   return {};
 }
 
+Status TableAccess::has_image(uint64_t seq, bool* yes) {
+  *yes = false;
+  if (!read_image_.prepared()) return {};
+  read_image_.bind(1, seq);
+  SYNCLINE_TRY(read_image_.next(yes));
+  read_image_.reset();
+  return {};
+}
+
 Status TableAccess::read_before(std::span<const uint64_t> seqs, Arena* arena,
                                 std::span<const Value>* before) {
   if (!read_before_.prepared()) {

@@ -32,6 +32,8 @@ class TableAccess {
   // spare two for each row of a batch when a table is being filled.
   Status probe_range(RowKey first, RowKey last, bool* state, bool* base) const;
   // Values by column that were deleted at one of `events`, newest first; empty if there are none.
+  // Has the log entry at `seq` an image of the row that it deleted?
+  Status has_image(uint64_t seq, bool* yes);
   Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
                     std::span<const Value>* image);
 

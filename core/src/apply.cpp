@@ -132,8 +132,8 @@ Status ApplyRun::apply_tables(ChunkReader* reader) {
     if (!more) return {};
     size_t table = 0;
     SYNCLINE_TRY(map_table(*schema, &table));
-    if (header_->full) SYNCLINE_TRY(adopt_baseline(&tables_[table]));
-    SYNCLINE_TRY(apply_rows(reader, tables_[table]));
+    SYNCLINE_TRY(probe_range(tables_[table]));
+    SYNCLINE_TRY(apply_rows(reader, &tables_[table]));
   }
 }
 

@@ -110,22 +110,13 @@ Status ApplyRun::take_acknowledgements(const ChunkHeader& header) {
   return {};
 }
 
-// The first rows of a table that is empty here need no state where the sender has none.
-Status ApplyRun::adopt_baseline(TableInfo* table) {
-  if (!table->present || table->baseline.melted()) return {};
-  RowBatch any;
-  SYNCLINE_TRY(port_.list_keys(*table, {}, 1, &any));
-  if (!any.rows.empty()) return {};
-  table->baseline = melted_version(&site_.sites);
-  wrote_ = true;
-  return port_.set_baseline(*table, table->baseline);
-}
-
 // Sweeps the ranges that end before the rows of `table`; all that are left if it is empty.
 Status ApplyRun::sweep_before(const std::string& table) {
   const std::vector<KeyRange>& ranges = header_->ranges;
   while (ranges_done_ < ranges.size() && ranges[ranges_done_].table != table) {
-    SYNCLINE_TRY(sweep(ranges[ranges_done_++]));
+    const KeyRange& range = ranges[ranges_done_++];
+    if (!range_empty_) SYNCLINE_TRY(sweep(range));
+    range_empty_ = false;
     keys_sent_.clear();
   }
   return {};

@@ -5,16 +5,18 @@
 
 namespace syncline {
 
-Status ApplyRun::apply_rows(ChunkReader* reader, const TableInfo& table) {
+Status ApplyRun::apply_rows(ChunkReader* reader, TableInfo* table) {
   std::vector<ChunkRow> rows;
-  for (;;) {
+  for (bool first = true;; first = false) {
     SYNCLINE_TRY(reader->next_rows(limits::rows_per_batch, &rows));
     if (rows.empty()) return {};
-    SYNCLINE_TRY(convert(table, &rows));
-    if (header_->full) {
+    SYNCLINE_TRY(convert(*table, &rows));
+    if (first) SYNCLINE_TRY(adopt_baseline(table, rows));
+    can_fill_ = can_fill(*table);
+    if (header_->full && !range_empty_) {
       for (const ChunkRow& row : rows) keys_sent_.insert(encode_key(row.key));
     }
-    SYNCLINE_TRY(apply_batch(table, rows));
+    SYNCLINE_TRY(apply_batch(*table, rows));
     SYNCLINE_TRY(port_.check_interrupt());
   }
 }
@@ -94,6 +96,17 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
   SYNCLINE_TRY(check_versions(theirs->state, there));
   SYNCLINE_TRY(load_row(*work->local, table, &work->before));
   work->news = false;
+  work->fresh = fills(table, row, *theirs, *work);
+  if (work->fresh) {
+    work->after = theirs->state;
+    work->after.context = table.baseline_context;
+    *touched = true;
+    return {};
+  }
+  if (repeats(table, row, *theirs, *work)) {
+    *touched = false;
+    return {};
+  }
   bool same = false;
   if (header_->full) SYNCLINE_TRY(name_melted(table, theirs, work, &same));
   const Known here{&site_.knowledge, context(work->before.context),
@@ -212,7 +225,8 @@ bool says_nothing(const TableInfo& table, const RowState& row, bool stored) {
     // Only the state has it, until the column appears.
     if (!table.columns[c].present && !row.rest_values[c].is(ValueKind::absent)) return false;
   }
-  return stored && row.cells.empty() && row.notes.empty() && row.context == 0 && !row.kept &&
+  return stored && row.cells.empty() && row.notes.empty() &&
+         (row.context == 0 || row.context == table.baseline_context) && !row.kept &&
          !row.adjusted && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline);
 }
 
@@ -254,6 +268,7 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
     if (!write.changed.empty()) write.base = BaseAction::update;
   }
   write.forget = says_nothing(table, work->after, want);
+  write.fresh = work->fresh && write.forget && write.base == BaseAction::insert;
   write.relay = write.relay && !write.forget;
   write.values = work->shown.values;
   write.state = pack_row(work->after, table, &work->shown, want, &work->packed);
@@ -268,6 +283,7 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
     work->after.held = work->after.kept = false;
     work->nulls.clear(), work->defaults.clear();
     writes.push_back(plan_write(table, work));
+    work->fresh = false;
   }
   std::vector<StoreOutcome> outcomes;
   SYNCLINE_TRY(port_.store(table, writes, &outcomes));

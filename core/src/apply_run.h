@@ -5,6 +5,7 @@
 //   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
 //   apply_foreign.cpp  what foreign keys do about rows whose parents are gone
 //   apply_full.cpp   rows that a full exchange does not name, and what both sides melted apart
+//   apply_fill.cpp   rows without state that come into a table where nothing is
 //   apply_settings.cpp  settings that arrive, and rows that show other values under new policies
 //
 // Phases of a chunk: check; for each table, for each batch: fetch, join, store; settle constraints;
@@ -40,6 +41,7 @@ class ApplyRun {
     std::vector<ColumnNumber> nulls, defaults;  // what foreign keys make of columns
     std::string packed;                         // bytes of the state to be written
     bool news = false;
+    bool fresh = false;  // comes without state to a place where nothing is known
   };
 
   // What becomes of a row whose parents are gone.
@@ -75,7 +77,6 @@ class ApplyRun {
   Status take_melted(const ChunkHeader& header);
   Status has_other_full_exchange(bool* out);
   Status take_acknowledgements(const ChunkHeader& header);
-  Status adopt_baseline(TableInfo* table);
   Status sweep_before(const std::string& table);
   Status sweep(const KeyRange& range);
   Status sweep_batch(const TableInfo& table, std::span<const RowKey> keys);
@@ -95,13 +96,23 @@ class ApplyRun {
                       std::span<const ColumnNumber> columns, Work* work);
   static void join_equal_cells(RowState* row);
 
+  // --- apply_fill.cpp
+  Status probe_range(const TableInfo& table);
+  Status adopt_baseline(TableInfo* table, std::span<const ChunkRow> rows);
+  static bool is_bare(const RowState& row);
+  bool can_fill(const TableInfo& table) const;
+  bool fills(const TableInfo& table, const ChunkRow& row, const RowChange& theirs,
+             const Work& work) const;
+  bool repeats(const TableInfo& table, const ChunkRow& row, const RowChange& theirs,
+               const Work& work) const;
+
   // --- apply_settings.cpp
   Status take_settings(std::span<const Setting> settings);
   Status recompute_rows();
   Status recompute_table(const TableInfo& table);
 
   // --- apply_rows.cpp
-  Status apply_rows(ChunkReader* reader, const TableInfo& table);
+  Status apply_rows(ChunkReader* reader, TableInfo* table);
   Status convert(const TableInfo& table, std::vector<ChunkRow>* rows);
   Status apply_batch(const TableInfo& table, std::span<const ChunkRow> rows);
   Status join_one(const TableInfo& table, const ChunkRow& row, Work* work, bool* touched);
@@ -170,6 +181,8 @@ class ApplyRun {
   // A full exchange: which of its ranges have been swept, and the rows of the current section.
   size_t ranges_done_ = 0;
   std::set<std::string> keys_sent_;  // encode_key, in our spelling
+  bool can_fill_ = false;            // rows of the current table may do without state
+  bool range_empty_ = false;         // there was nothing here in the range of the current section
 
   // The current table's column map: position in the chunk's schema -> our column number.
   std::vector<ColumnNumber> columns_;

@@ -2,6 +2,13 @@
 
 namespace syncline {
 
+Status Port::is_empty(const TableInfo& table, bool* yes) {
+  RowBatch any;
+  SYNCLINE_TRY(list_keys(table, {}, 1, &any));
+  *yes = any.rows.empty();
+  return {};
+}
+
 Status load_row(const LocalRow& local, const TableInfo& table, RowState* out) {
   if (local.has_state) {
     SYNCLINE_TRY(unpack_row(local.state, table.column_count(), out));

@@ -405,6 +405,7 @@ void make_baseline(const TableInfo& table, RowState* out) {
   out->column_count = table.column_count();
   out->rest.push_back(table.baseline);
   out->rest_values.assign(out->column_count, Value::same());
+  out->context = table.baseline_context;
 }
 
 void resolve_same(std::span<const Value> base, RowState* row) {

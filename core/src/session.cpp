@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
+#include <utility>
 
 #include "json_options.h"
+#include "syncline/chunk.h"
 #include "syncline/codec.h"
 #include "syncline/json.h"
 #include "syncline/membership.h"
@@ -141,6 +144,42 @@ class Session {
     return {};
   }
 
+  // The chunk after the one that the receiver is at, made while it works.
+  struct Ahead {
+    bool made = false;
+    std::string resume;  // what it goes on from
+    Status status;
+    ExportedChunk chunk;
+  };
+
+  Status next_chunk(Endpoint* from, const std::string& vector, const std::string& resume,
+                    Ahead* ahead, ExportedChunk* out) {
+    if (std::exchange(ahead->made, false) && ahead->resume == resume) {
+      *out = std::move(ahead->chunk);
+      return std::move(ahead->status);
+    }
+    return from->produce(vector, resume, options_.export_options, out);
+  }
+
+  // The receiver will most likely go on from the token in the chunk: the sender may begin.
+  void make_ahead(Endpoint* from, Endpoint* to, const std::string& vector,
+                  const ExportedChunk& chunk, Ahead* ahead) {
+    if (chunk.last) return;
+    ahead->resume = chunk.resume_hex;
+    if (ahead->resume.empty()) {
+      SiteTable sites;
+      std::unique_ptr<ChunkReader> reader;
+      if (!ChunkReader::open(chunk.bytes, &sites, &reader).ok()) return;
+      ahead->resume = bytes_to_hex(reader->header().token);
+    }
+    from->begin_produce(vector, ahead->resume, options_.export_options);
+    if (!to->begin_consume(chunk.bytes)) return;
+    ahead->made = true;
+    ahead->chunk = ExportedChunk();
+    ahead->status =
+        from->produce(vector, ahead->resume, options_.export_options, &ahead->chunk);
+  }
+
   Status transfer(Endpoint* from, Endpoint* to, const Hello& receiver,
                   const Hello& sender, SessionCounts* counts, uint64_t* applied) {
     std::string resume, vector = receiver.vector;
@@ -153,9 +192,11 @@ class Session {
     bool resumed = !resume.empty();
     bool restarted = false;
     uint64_t opened = 0;
+    Ahead ahead;
     for (;;) {
       ExportedChunk chunk;
-      SYNCLINE_TRY(from->produce(vector, resume, options_.export_options, &chunk));
+      SYNCLINE_TRY(next_chunk(from, vector, resume, &ahead, &chunk));
+      make_ahead(from, to, vector, chunk, &ahead);
       ApplyReport applied_now;
       const Status status = to->consume(chunk.bytes, &applied_now);
       const bool moved_on = status.code() == StatusCode::gap;
@@ -257,6 +298,10 @@ bool is_vector(const SortedJson& in) {
 }
 
 }  // namespace
+
+void Endpoint::begin_produce(const std::string&, const std::string&, const ExportOptions&) {}
+
+bool Endpoint::begin_consume(const std::string&) { return false; }
 
 Status Endpoint::answer(const std::string&, std::string*) {
   return Status(StatusCode::unsupported_version, "this database cannot be verified",

@@ -287,6 +287,7 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
   RowState before = state;
   if (before.empty() && events.front().second->kind != ChangeKind::insert) {
     make_baseline(table.info, &before);
+    state.context = before.context;
   }
   const SiteIndex self = owner(events.back().first);
   if (on_fold) on_fold({this, &data_.sites, self, &table.info, &key_values, &before, events});

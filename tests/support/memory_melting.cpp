@@ -151,8 +151,9 @@ Status MemoryPort::new_dot(const TableInfo& table, RowKey key, Version* out) {
 Status MemoryPort::set_baseline(const TableInfo& table, const Version& baseline) {
   SYNCLINE_TRY(called("set_baseline"));
   Version& now = data_.tables.at(table.number).info.baseline;
-  data_.baselines.try_emplace(table.number, now);
+  if (baseline.melted()) data_.baselines.try_emplace(table.number, now);
   now = baseline;
+  data_.tables.at(table.number).info.baseline_context = table.baseline_context;
   return {};
 }
 

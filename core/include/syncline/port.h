@@ -59,7 +59,9 @@ class Port {
   // `after` (encode_key; empty: from the first), in key order. Only `key` of each row is filled in.
   virtual Status list_keys(const TableInfo& table, std::string_view after, size_t count_max,
                            RowBatch* out) = 0;
-  // The same for rows with state, with their state; `stored` and `values` are not filled in.
+  // Is the table without rows and without state? As list_keys would say it, where that is dear.
+  virtual Status is_empty(const TableInfo& table, bool* yes);
+  // As list_keys, for rows with state, with their state; `stored` and `values` are not filled in.
   virtual Status list_states(const TableInfo& table, std::string_view after, size_t count_max,
                              RowBatch* out) = 0;
   // Takes the state of rows away. The base rows stay as they are.
@@ -67,8 +69,8 @@ class Port {
   // A new dot of this site for a version that the core is about to store at this row: its hlc is
   // the core's affair. A log has an entry with kMaskNoted for it.
   virtual Status new_dot(const TableInfo& table, RowKey key, Version* out) = 0;
-  // From now on rows without state have this version. Its site may be new: save_exchange or
-  // save_melting follows.
+  // From now on rows without state have this version, and the context that `table` has for them.
+  // Its site may be new: save_exchange or save_melting follows.
   virtual Status set_baseline(const TableInfo& table, const Version& baseline) = 0;
   // What is known of `sites`; those of whom nothing was heard are left out. Empty: all of them.
   virtual Status load_acknowledgements(std::span<const SiteIndex> sites,

@@ -85,6 +85,10 @@ struct RowWrite {
   bool relay = true;
   // Nothing needs to be known of the row: take its state away and write none.
   bool forget = false;
+  // With `forget`, an insert: nothing is known of the row here, so that there is no state to take
+  // away. It gets no position: whoever knows its version knows all rows that have it. Sums and
+  // plans that were made of the table say nothing any more.
+  bool fresh = false;
 };
 
 // What became of a RowWrite. A refused one has changed nothing, state included.

@@ -57,6 +57,9 @@ struct TableInfo {
   // The version of every row that has no state: one dot of the site that enabled the table, with
   // hlc 0, so that any tracked write is later; once every site has seen that, the melted version.
   Version baseline;
+  // What is known of rows without state beyond the site's knowledge, while the exchange that
+  // brought them goes on: see RowState::context.
+  ContextId baseline_context = 0;
   OnDelete on_delete = OnDelete::update_wins;
   OnDelete default_on_delete = OnDelete::update_wins;  // where no setting says anything
   // Concurrent writes of different columns of one row are a conflict, too.

@@ -1,0 +1,45 @@
+// A SQLite file as the other end of a session, which works while this database does: on a thread of
+// its own, since two connections are two databases to SQLite. Between begin_ and the call that ends
+// it nobody else touches the connection.
+#pragma once
+
+#include <string>
+#include <thread>
+
+#include "sqlite_ext/sqlite_endpoint.h"
+
+namespace syncline {
+
+class BackgroundPeer : public Endpoint {
+ public:
+  // With `threads` false everything waits: the SQLite library was built or set up for one thread.
+  BackgroundPeer(sqlite3* db, std::string label, uint64_t drift_ms_max, bool threads)
+      : inner_(db, std::move(label), drift_ms_max), threads_(threads) {}
+  ~BackgroundPeer() override { wait(); }
+
+  Status hello(Hello* out) override;
+  Status produce(const std::string& vector_json, const std::string& resume_hex,
+                 const ExportOptions& options, ExportedChunk* out) override;
+  Status consume(const std::string& chunk, ApplyReport* out) override;
+  Status answer(const std::string& question, std::string* out) override;
+  void begin_produce(const std::string& vector_json, const std::string& resume_hex,
+                     const ExportOptions& options) override;
+  bool begin_consume(const std::string& chunk) override;
+
+ private:
+  void wait();
+  bool start();
+
+  SqliteEndpoint inner_;
+  const bool threads_;
+  std::thread thread_;
+  enum class Work { none, produce, consume } work_ = Work::none;
+  // What was asked for, and what came of it.
+  std::string vector_, resume_, chunk_;
+  ExportOptions options_;
+  Status status_;
+  ExportedChunk produced_;
+  ApplyReport applied_;
+};
+
+}  // namespace syncline
