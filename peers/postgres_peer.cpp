@@ -41,6 +41,7 @@ class PostgresPeer : public Endpoint {
   void begin_produce(const std::string& vector_json, const std::string& resume_hex,
                      const ExportOptions& options) override;
   bool begin_consume(const std::string& chunk) override;
+  Status schema(std::string* json) override;
   Status answer(const std::string& question, std::string* out) override;
 
  private:
@@ -214,6 +215,13 @@ Status PostgresPeer::consume(const std::string& chunk, ApplyReport* out) {
   ResultPtr result;
   SYNCLINE_TRY(query(consume_sql(), {{chunk, true}}, 1, &result));
   return report_from_json(bytes(result, 0), out);
+}
+
+Status PostgresPeer::schema(std::string* json) {
+  ResultPtr result;
+  SYNCLINE_TRY(query("SELECT " + schema_ + ".sync_schema()::pg_catalog.text", {}, 1, &result));
+  *json = bytes(result, 0);
+  return {};
 }
 
 Status PostgresPeer::answer(const std::string& question, std::string* out) {

@@ -11,6 +11,7 @@
 #include "peers/sqlstate.h"
 #include "pg_ext/pg_site.h"
 #include "pg_ext/sl_session.h"
+#include "syncline/clone.h"
 #include "syncline/json.h"
 #include "syncline/session.h"
 #include "syncline/verify.h"
@@ -71,6 +72,13 @@ class LocalEndpoint final : public Endpoint {
     return {};
   }
 
+  Status clone(const std::string& plan, const std::string& peer_site) {
+    SlStep step = {};
+    step.input = bytes(plan);
+    step.options = bytes(peer_site);
+    return run(sl_leaf_step_clone, &step);
+  }
+
   Status set_clock(bool* stamped) {
     SlStep step = {};
     SYNCLINE_TRY(run(sl_leaf_step_set_clock, &step));
@@ -125,6 +133,27 @@ Status synchronise(const SessionOptions& options, LocalEndpoint* local, Endpoint
   return {};
 }
 
+// Makes the peer's tables here, then fills them.
+Status clone(const SlSession& session, LocalEndpoint* local, Endpoint* remote,
+             SessionReport* report) {
+  const auto start = std::chrono::steady_clock::now();
+  CloneOptions options;
+  SYNCLINE_TRY(clone_options_from_json(view(session.options), &options));
+  std::string description;
+  Hello theirs;
+  SYNCLINE_TRY(remote->schema(&description));
+  SYNCLINE_TRY(remote->hello(&theirs));
+  ClonePlan plan;
+  SYNCLINE_TRY(plan_clone(description, Dialect::postgresql, options, &plan));
+  SYNCLINE_TRY(local->clone(plan_to_json(plan), theirs.site));
+  if (!options.ddl_only) SYNCLINE_TRY(run_with_clock(options.session, local, remote, report));
+  const std::chrono::duration<double, std::milli> spent =
+      std::chrono::steady_clock::now() - start;
+  results().report =
+      clone_report_to_json(plan, options.ddl_only ? nullptr : report, spent.count());
+  return {};
+}
+
 Status verify(const SlSession& session, Endpoint* local, Endpoint* remote) {
   const bool repair = session.task == SL_TASK_REPAIR;
   VerifyOptions options;
@@ -157,8 +186,10 @@ Status run(SlSession* session, SessionReport* report) {
   std::unique_ptr<Endpoint> remote;
   SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
   LocalEndpoint local(options.drift_ms_max);
-  const Status status = sync ? synchronise(options, &local, remote.get(), report)
-                             : verify(*session, &local, remote.get());
+  const bool clones = session->task == SL_TASK_CLONE;
+  const Status status = sync     ? synchronise(options, &local, remote.get(), report)
+                        : clones ? clone(*session, &local, remote.get(), report)
+                                 : verify(*session, &local, remote.get());
   if (!status.ok()) local.sqlstate().copy(session->sqlstate, sizeof(session->sqlstate) - 1);
   return status;
 }
@@ -169,6 +200,13 @@ Status run(SlSession* session, SessionReport* report) {
 
 using namespace syncline;
 using namespace syncline::pg;
+
+void slb_check_clone_options(SlBytes options, SlStatus* status) {
+  bounded(status, [&] {
+    CloneOptions parsed;
+    return clone_options_from_json(view(options), &parsed);
+  });
+}
 
 void slb_session(SlSession* session, SlStatus* status) {
   status->code = 0;

@@ -35,6 +35,7 @@ void sl_leaf_step_hello(void *step);
 void sl_leaf_step_produce(void *step);
 void sl_leaf_step_consume(void *step);
 void sl_leaf_step_answer(void *step);	/* input: the question */
+void sl_leaf_step_clone(void *step);	/* input: plan_to_json(); options: the peer's site, hex */
 /* If this database's clock was ahead once: stamps anew what no peer is known to have. */
 void sl_leaf_step_set_clock(void *step);
 
@@ -52,7 +53,7 @@ void sl_leaf_wait(void *wait);
 /* ---- pg_session.cpp -------------------------------------------------------------------------- */
 
 /* What a session is for. */
-enum { SL_TASK_SYNC, SL_TASK_VERIFY, SL_TASK_REPAIR };
+enum { SL_TASK_SYNC, SL_TASK_VERIFY, SL_TASK_REPAIR, SL_TASK_CLONE };
 
 typedef struct SlSession
 {
@@ -71,6 +72,9 @@ typedef struct SlSession
 } SlSession;
 /* Runs a session with a PostgreSQL peer. Outside of any transaction. */
 void slb_session(SlSession *session, SlStatus *status);
+
+/* Checks the options of sync_clone. */
+void slb_check_clone_options(SlBytes options, SlStatus *status);
 
 /*
  * {"peer": name, ...report}; with an error {"peer": name, "error": error, "code": name of
@@ -102,6 +106,8 @@ extern void sl_refuse_url(const char *url);
 extern void sl_refuse_session(const char *function_name);
 /* Runs a session with the peer of a name or URL, and returns its report. Raises. */
 extern char *sl_session_with(const char *target, const char *options, int task);
+/* sl_clone.c: makes the tables of a plan and tracks them. In a transaction. Raises. */
+extern void sl_clone_tables(SlBytes plan, SlBytes peer_site);
 /* The stored peer of that name, or all of them (NULL). Raises if there is none of that name. */
 extern List *sl_load_peers(const char *name);
 /* Notes how a session with a stored peer ended: an error, or none (NULL). In a transaction. */

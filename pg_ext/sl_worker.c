@@ -152,6 +152,18 @@ set_clock(SlStep *step)
 	sl_merge_end();
 }
 
+static void
+clone(SlStep *step)
+{
+	sl_clone_tables(step->input, step->options);
+}
+
+void
+sl_leaf_step_clone(void *step)
+{
+	run_step(step, clone);
+}
+
 void
 sl_leaf_step_set_clock(void *step)
 {
@@ -287,6 +299,7 @@ run_session(shm_toc *toc)
 	SlSession	session = {0};
 	SlStatus	status;
 	SlBytes		name = shared_text(toc, SL_SHARED_NAME);
+	bool		exchanged;
 
 	session.url = shared_text(toc, SL_SHARED_URL);
 	session.stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
@@ -297,7 +310,10 @@ run_session(shm_toc *toc)
 	CommitTransactionCommand();
 	session.task = ((SlShared *) shm_toc_lookup(toc, SL_SHARED_HEAD, false))->task;
 	slb_session(&session, &status);
-	if (session.task == SL_TASK_SYNC && (name.size > 0 || status.code == 0))
+	/* a clone of the tables alone has no session */
+	exchanged = session.task == SL_TASK_SYNC ||
+		(session.task == SL_TASK_CLONE && (status.code != 0 || session.peer_vector.size > 0));
+	if (exchanged && (name.size > 0 || status.code == 0))
 		note(name.data, &session, status.code == 0 ? NULL : status.message);
 	if (status.code != 0)
 		raise_error(&session, &status);

@@ -288,6 +288,83 @@ CREATE FUNCTION sync_new_identity() RETURNS text
 CREATE FUNCTION sync_hello() RETURNS jsonb
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_hello';
 
+-- What sync_clone of another database makes these tables from; core/src/clone.cpp has the form.
+CREATE FUNCTION sync_schema() RETURNS jsonb
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH t AS (
+    SELECT b.number, b.name, c.oid, n.nspname FROM syncline.tbl b
+      JOIN pg_class c ON c.oid = b.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE b.present),
+  names(tbl, numbers, list) AS (
+    SELECT k.conrelid, k.conkey, jsonb_agg(a.attname ORDER BY u.at)
+      FROM (SELECT conrelid, conkey FROM pg_constraint UNION
+            SELECT confrelid, confkey FROM pg_constraint WHERE contype = 'f') k,
+        unnest(k.conkey) WITH ORDINALITY u(number, at), pg_attribute a
+      WHERE k.conrelid IN (SELECT oid FROM t) AND a.attrelid = k.conrelid AND a.attnum = u.number
+      GROUP BY 1, 2)
+  SELECT jsonb_build_object('format', 1,
+    'engine', 'postgresql ' || current_setting('server_version'),
+    'types', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', e.name,
+        'schema', e.nspname,
+        'sql', 'CREATE TYPE ' || e.name || ' AS ENUM (' || e.labels || ')')), '[]')
+      FROM (SELECT format('%I.%I', n.nspname, y.typname) AS name, n.nspname,
+              string_agg(quote_literal(l.enumlabel), ', ' ORDER BY l.enumsortorder) AS labels
+            FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace
+              JOIN pg_enum l ON l.enumtypid = y.oid
+            WHERE y.oid IN (SELECT CASE WHEN x.typelem <> 0 THEN x.typelem ELSE x.oid END
+                FROM t, pg_attribute a JOIN pg_type x ON x.oid = a.atttypid
+                WHERE a.attrelid = t.oid)
+            GROUP BY y.oid, n.nspname, y.typname) e),
+    'tables', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'schema', t.nspname,
+      'columns', (SELECT jsonb_agg(jsonb_build_object('name', a.attname,
+          'type', (SELECT k.type FROM syncline.col k WHERE k.tbl = t.number
+            AND k.name = a.attname AND k.present AND NOT k.local),
+          'declared', format_type(a.atttypid, a.atttypmod) ||
+            CASE WHEN a.attcollation <> y.typcollation AND a.attcollation <> 0
+              THEN (SELECT format(' COLLATE %I.%I', n.nspname, l.collname) FROM pg_collation l
+                JOIN pg_namespace n ON n.oid = l.collnamespace WHERE l.oid = a.attcollation)
+              ELSE '' END,
+          'not_null', a.attnotnull, 'identity', a.attidentity <> '',
+          'default', CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+          'generated', CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END)
+          ORDER BY a.attnum)
+        FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped),
+      'key', (SELECT jsonb_agg(k.name ORDER BY k.key_position) FROM syncline.col k
+        WHERE k.tbl = t.number AND k.key_position IS NOT NULL),
+      'constraints', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', k.conname,
+          'kind', k.contype, 'sql', pg_get_constraintdef(k.oid),
+          'columns', (SELECT list FROM names WHERE tbl = k.conrelid AND numbers = k.conkey),
+          'parent', (SELECT p.name FROM t p WHERE p.oid = k.confrelid),
+          'parent_columns', (SELECT list FROM names
+            WHERE tbl = k.confrelid AND numbers = k.confkey),
+          'on_delete', CASE k.confdeltype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
+            WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END,
+          'on_update', CASE k.confupdtype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
+            WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END)
+          ORDER BY k.contype = 'f', k.conname), '[]')
+        FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype IN ('p', 'u', 'f', 'c', 'x')),
+      'indexes', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', c.relname,
+          'sql', pg_get_indexdef(i.indexrelid), 'unique', i.indisunique,
+          'columns', CASE WHEN i.indpred IS NULL AND i.indexprs IS NULL AND m.amname = 'btree'
+              AND i.indnatts = i.indnkeyatts
+              AND pg_get_indexdef(i.indexrelid) NOT LIKE '%NULLS NOT DISTINCT%'
+            THEN (SELECT jsonb_agg(a.attname ORDER BY u.at)
+              FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(number, at), pg_attribute a
+              WHERE a.attrelid = t.oid AND a.attnum = u.number) END)
+          ORDER BY NOT i.indisunique, c.relname), '[]')
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+        WHERE i.indrelid = t.oid AND i.indisvalid AND NOT EXISTS (
+          SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.conrelid = t.oid)),
+      'triggers', (SELECT coalesce(jsonb_agg(jsonb_build_object('name', g.tgname)
+          ORDER BY g.tgname), '[]')
+        FROM pg_trigger g JOIN pg_proc f ON f.oid = g.tgfoid
+        WHERE g.tgrelid = t.oid AND NOT g.tgisinternal
+          AND f.pronamespace <> (SELECT oid FROM pg_namespace WHERE nspname = 'syncline')))
+      ORDER BY t.name), '[]') FROM t))
+$$;
+
 CREATE FUNCTION syncline.tables(OUT table_name text, OUT primary_key jsonb, OUT columns jsonb,
     OUT tracked_since timestamptz, OUT rows_with_state int8, OUT log_length int8,
     OUT metadata_bytes int8, OUT status text, OUT note text) RETURNS SETOF record
@@ -315,6 +392,8 @@ CREATE VIEW sync_changes AS SELECT * FROM syncline.changes();
 
 CREATE FUNCTION sync_now(peer text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_now';
+CREATE FUNCTION sync_clone(peer text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_clone';
 CREATE FUNCTION sync_add_peer(name text, url text, options jsonb DEFAULT '{}') RETURNS jsonb
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_add_peer';
 CREATE FUNCTION sync_remove_peer(name text) RETURNS jsonb

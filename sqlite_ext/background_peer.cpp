@@ -76,6 +76,12 @@ Status BackgroundPeer::consume(const std::string& chunk, ApplyReport* out) {
   return std::move(status_);
 }
 
+Status BackgroundPeer::schema(std::string* json) {
+  wait();
+  work_ = Work::none;
+  return inner_.schema(json);
+}
+
 Status BackgroundPeer::answer(const std::string& question, std::string* out) {
   wait();
   work_ = Work::none;

@@ -21,6 +21,7 @@ class BackgroundPeer : public Endpoint {
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
   Status consume(const std::string& chunk, ApplyReport* out) override;
+  Status schema(std::string* json) override;
   Status answer(const std::string& question, std::string* out) override;
   void begin_produce(const std::string& vector_json, const std::string& resume_hex,
                      const ExportOptions& options) override;

@@ -137,7 +137,7 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
     return {StatusCode::refused, label + " tracks no table yet",
             "load the extension there and SELECT sync_enable('your_table')"};
   }
-  if (ours.sites.id(ours.self()) == theirs.sites.id(theirs.self())) {
+  if (ours.exists && ours.sites.id(ours.self()) == theirs.sites.id(theirs.self())) {
     SYNCLINE_TRY(take_new_identity(local));
   }
   // Without a mutex, although one was asked for, the library is for a single thread.

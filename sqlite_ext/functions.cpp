@@ -11,8 +11,10 @@
 #include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
+#include "sqlite_ext/schema_description.h"
 #include "sqlite_ext/simulate/functions.h"
 #include "sqlite_ext/sqlite_endpoint.h"
+#include "sqlite_ext/sync_now.h"
 #include "sqlite_ext/table_function.h"
 #include "syncline/json.h"
 #include "syncline/version_vector.h"
@@ -252,6 +254,7 @@ constexpr Function kFunctions[] = {
     {"sync_resolve", 2, 4, call_resolve},     {"sync_resolve_all", 2, 3, call_resolve_all},
     {"sync_undo", 1, 1, call_undo},           {"sync_conflict_diff", 1, 2, call_conflict_diff},
     {"sync_conflict_purge", 1, 1, call_conflict_purge},
+    {"sync_clone", 1, 2, call_sync_clone},    {"sync_schema", 0, 0, call_sync_schema},
     {"sync_digest", 1, 1, call_sync_digest},
     {"sync_verify", 1, 2, call_sync_verify},  {"sync_repair", 1, 2, call_sync_repair},
     {"sync_invariant", 2, 3, call_sync_invariant},

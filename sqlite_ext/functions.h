@@ -45,8 +45,6 @@ class Call {
   KeptPeers* kept_peers_;
 };
 
-// sync_now([peer or url [, options]])
-Status call_sync_now(Call* call);
 // sync_digest(table), sync_verify(peer [, options]), sync_repair(peer [, options])
 Status call_sync_digest(Call* call);
 Status call_sync_verify(Call* call);

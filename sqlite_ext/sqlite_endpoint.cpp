@@ -7,6 +7,7 @@
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/invariant.h"
 #include "sqlite_ext/operation.h"
+#include "sqlite_ext/schema_description.h"
 #include "sqlite_ext/verify_host.h"
 
 namespace syncline {
@@ -125,6 +126,13 @@ Status SqliteEndpoint::produce(const std::string& vector_json, const std::string
   if (produced.code() != StatusCode::identity) return labelled(produced);
   SYNCLINE_TRY(take_new_identity(db_));
   return labelled(produce_once(vector_json, resume_hex, options, out));
+}
+
+Status SqliteEndpoint::schema(std::string* json) {
+  Operation operation;
+  Status read = operation.begin_read(db_, "sync_schema");
+  if (read.ok()) read = describe_tables(db_, operation.registry(), json);
+  return labelled(std::move(read));
 }
 
 Status SqliteEndpoint::answer(const std::string& question, std::string* out) {

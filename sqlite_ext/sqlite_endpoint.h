@@ -32,6 +32,7 @@ class SqliteEndpoint : public Endpoint {
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
   Status consume(const std::string& chunk, ApplyReport* out) override;
+  Status schema(std::string* json) override;
   Status answer(const std::string& question, std::string* out) override;
 
  private:

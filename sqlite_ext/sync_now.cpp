@@ -5,12 +5,12 @@
 #include <chrono>
 #include <cstdlib>
 
-#include "sqlite_ext/functions.h"
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_link.h"
 #include "sqlite_ext/sqlite_endpoint.h"
+#include "sqlite_ext/sync_now.h"
 #include "syncline/json.h"
 
 namespace syncline {
@@ -60,7 +60,8 @@ Status set_clock_right(sqlite3* db, const Status& done, const SessionOptions& op
   return *again ? take_new_identity(db) : Status();
 }
 
-// `peer`: if it is stored.
+}  // namespace
+
 Status sync_with(Call* call, const std::string& url, const SessionOptions& options, Peer* peer,
                  SessionReport* report) {
   sqlite3* db = call->db();
@@ -79,6 +80,8 @@ Status sync_with(Call* call, const std::string& url, const SessionOptions& optio
   link.keep();
   return {};
 }
+
+namespace {
 
 // Runs a session with a stored peer and notes how it went; the session's error is what counts.
 Status sync_with_peer(Call* call, Peer* peer, const SessionOptions& options,

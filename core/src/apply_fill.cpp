@@ -1,6 +1,7 @@
 // Applying the first rows of a table: many come without state and find nothing here. They are
-// written into the base table and nowhere else, and read as their sender reads them: the table takes
-// over its baseline version. docs/merge_rules.md, "Rows that were there before tracking began".
+// written into the base table and nowhere else, and read as their sender reads them: the table
+// takes over its baseline version. docs/merge_rules.md has the rule, under "Rows that were there
+// before tracking began".
 //
 // Until the exchange is complete such a row is known further than this site knows. That is said
 // once for all of them, by the context of the baseline: what the sender knew when the exchange

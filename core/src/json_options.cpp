@@ -36,6 +36,18 @@ Status JsonOptions::text(const char* key, std::string* out) {
   return {};
 }
 
+Status JsonOptions::texts(const char* key, std::vector<std::string>* out) {
+  known_.push_back(key);
+  const auto it = object_.find(key);
+  if (it == object_.end() || it->is_null()) return {};
+  if (!it->is_array()) return wrong(key, "an array of strings");
+  for (const SortedJson& text : *it) {
+    if (!text.is_string()) return wrong(key, "an array of strings");
+    out->push_back(text.get<std::string>());
+  }
+  return {};
+}
+
 Status JsonOptions::number(const char* key, uint64_t low, uint64_t high, uint64_t* out) {
   known_.push_back(key);
   const auto it = object_.find(key);

@@ -26,6 +26,7 @@ class JsonOptions {
   // or, for numbers, a value outside [low, high].
   Status text(const char* key, std::string* out);
   Status number(const char* key, uint64_t low, uint64_t high, uint64_t* out);
+  Status texts(const char* key, std::vector<std::string>* out);  // an array of strings
   Status boolean(const char* key, bool* out);
   // "max_bytes" and "compress".
   Status read_export(ExportOptions* out);

@@ -303,6 +303,11 @@ void Endpoint::begin_produce(const std::string&, const std::string&, const Expor
 
 bool Endpoint::begin_consume(const std::string&) { return false; }
 
+Status Endpoint::schema(std::string*) {
+  return Status(StatusCode::unsupported_version, "this database cannot describe its tables",
+                "install the same release of syncline on both sides");
+}
+
 Status Endpoint::answer(const std::string&, std::string*) {
   return Status(StatusCode::unsupported_version, "this database cannot be verified",
                 "install the same release of syncline on both sides");

@@ -50,6 +50,8 @@ class Endpoint {
   virtual void begin_produce(const std::string& vector_json, const std::string& resume_hex,
                              const ExportOptions& options);
   virtual bool begin_consume(const std::string& chunk);
+  // Describes the tracked tables, for clone.h. Errors: unsupported_version if it cannot.
+  virtual Status schema(std::string* json);
   // Answers a question of verify.h. Errors: unsupported_version if it cannot.
   virtual Status answer(const std::string& question, std::string* out);
 };
