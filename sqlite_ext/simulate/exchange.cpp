@@ -30,7 +30,7 @@ bool contains(const std::string& text, const char* part) {
 bool out_of_order(const std::string& message) {
   return contains(message, "does not follow what was applied") ||
          contains(message, "was made for a database that has more") ||
-         contains(message, "retired");
+         contains(message, "retired") || contains(message, "dropped the metadata of");
 }
 
 }  // namespace
@@ -56,6 +56,7 @@ Failure World::greet(Member* to, std::string* hello) {
 Failure World::produce(Member* from, const std::string& hello, const Transfer& transfer,
                        bool first_only, std::vector<Chunk>* out) {
   out->clear();
+  from->site->allow();
   if (script_ != nullptr) {
     const std::string file =
         "writefile('chunk" + std::to_string(chunks_told_) + "-' || chunk, changes)";

@@ -94,6 +94,39 @@ int64_t Oracle::find(const Mind& mind, const Row& row, const SeenVersion& versio
   return found == row.dots.end() ? -1 : static_cast<int64_t>(found->second);
 }
 
+Oracle::Bits Oracle::writes_of(const Mind& mind, const Row& row, size_t cell,
+                               const SeenVersion& version) const {
+  if (version.seq == 0) {
+    const auto found = mind.melted.find(&row);
+    const bool there = found != mind.melted.end() && cell < found->second.size();
+    return there ? found->second[cell] : Bits();
+  }
+  const int64_t number = find(mind, row, version);
+  return number < 0 ? Bits() : Bits().set(static_cast<size_t>(number));
+}
+
+// What stood in the cells of rows that have melted now. Where all have seen it, no name comes to be
+// missing in any other way.
+void Oracle::melt(Mind* mind, const View& view) {
+  for (const auto& [name, old] : mind->view.tables) {
+    const SeenTable& table = view.tables.at(name);
+    for (const auto& [key, before] : old.rows) {
+      const auto now = table.rows.find(key);
+      const Row& row = row_of(name, key, before.pk);
+      std::vector<Bits> held(row.wrote.size());
+      bool any = now == table.rows.end();
+      for (size_t cell = 0; cell < held.size(); ++cell) {
+        for (const SeenVersion& v : versions(&before, cell))
+          held[cell] |= writes_of(*mind, row, cell, v);
+        if (now == table.rows.end()) continue;
+        for (const SeenVersion& v : versions(&now->second, cell))
+          any = any || v.seq == 0;
+      }
+      if (any) mind->melted[&row] = std::move(held);
+    }
+  }
+}
+
 size_t Oracle::add(Mind* mind, Row* row, Write write, const std::set<Hlc>& clocks) {
   const size_t number = row->writes.size();
   for (size_t cell = 0; cell < row->wrote.size(); ++cell) {
@@ -155,7 +188,8 @@ Failure Oracle::observe(Mind* mind, View view, Cause cause) {
     return {};
   }
   if (cause == Cause::identity) relabel(mind, view);
-  if (cause != Cause::local) mind->beside.clear();
+  if (cause == Cause::melting) melt(mind, view);
+  if (view.folded != mind->view.folded) mind->beside.clear();
   mind->unfolded = cause == Cause::local;
   const bool grew = view.knowledge != mind->view.knowledge || view.contexts != mind->view.contexts;
   for (const auto& [name, table] : view.tables) {
@@ -183,6 +217,7 @@ Failure Oracle::observe(Mind* mind, View view, Cause cause) {
     for (const auto& [key, before] : old.rows) {
       const auto table = view.tables.find(name);
       if (table != view.tables.end() && table->second.rows.count(key) != 0) continue;
+      if (cause == Cause::melting && !before.stored && !before.held) continue;
       return {cause == Cause::local ? "capture" : "lost",
               "table " + name + ", row " + before.pk + ": it is gone, and no version says so"};
     }
@@ -206,13 +241,16 @@ Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
   for (size_t cell = 0; cell < look->cells; ++cell) {
     for (const SeenVersion& v : versions(look->now, cell)) {
       const int64_t known = find(*mind, *look->row, v);
+      if (v.seq == 0 && writes_of(*mind, *look->row, cell, v).any()) continue;
       if (known >= 0) {
         if (!mind->unsettled) {
           look->row->dots.emplace(std::tuple(v.site, v.seq, v.hlc), static_cast<size_t>(known));
         }
         continue;
       }
-      if (cause == Cause::arrival || cause == Cause::identity || v.site != look->view->self) {
+      const bool may_write = cause != Cause::arrival && cause != Cause::identity &&
+                             cause != Cause::melting;
+      if (!may_write || v.site != look->view->self) {
         return wrong("invented", *look, cell, "a version that nobody wrote stands there");
       }
       if (v.hlc == 0 && cause != Cause::before) {
@@ -224,12 +262,15 @@ Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
   std::vector<Bits> past(look->cells), cover(look->cells);
   Bits here;
   for (size_t cell = 0; cell < look->cells; ++cell) {
+    Bits held;
     for (const SeenVersion& v : versions(look->before, cell)) {
-      const int64_t number = find(*mind, *look->row, v);
-      if (number < 0 || stays(*mind, *look, cell, v)) continue;
-      const Write& write = look->row->writes[static_cast<size_t>(number)];
-      past[cell] |= write.past[cell] | Bits().set(static_cast<size_t>(number));
-      cover[cell] |= write.cover[cell] | Bits().set(static_cast<size_t>(number));
+      if (!stays(*mind, *look, cell, v)) held |= writes_of(*mind, *look->row, cell, v);
+    }
+    if (look->before == nullptr) held = writes_of(*mind, *look->row, cell, SeenVersion());
+    for (size_t w = 0; w < look->row->writes.size(); ++w) {
+      if (!held[w]) continue;
+      past[cell] |= look->row->writes[w].past[cell] | Bits().set(w);
+      cover[cell] |= look->row->writes[w].cover[cell] | Bits().set(w);
     }
     here |= past[cell];
   }
@@ -324,12 +365,16 @@ Failure Oracle::check_row(Mind* mind, const Look& look) {
     if (retired(look.row->table, cell)) continue;
     Bits held;
     for (const SeenVersion& v : versions(look.now, cell)) {
-      const int64_t number = find(*mind, *look.row, v);
-      if (number < 0) return wrong("invented", look, cell, "nobody wrote a version there");
-      const Write& write = look.row->writes[static_cast<size_t>(number)];
-      held.set(static_cast<size_t>(number));
-      replaced[cell] |= write.past[cell];
-      covered[cell] |= write.cover[cell];
+      const Bits writes = writes_of(*mind, *look.row, cell, v);
+      if (writes.none()) return wrong("invented", look, cell, "nobody wrote a version there");
+      held |= writes;
+      for (size_t w = 0; w < look.row->writes.size(); ++w) {
+        if (!writes[w]) continue;
+        replaced[cell] |= look.row->writes[w].past[cell];
+        covered[cell] |= look.row->writes[w].cover[cell];
+      }
+      if (v.seq == 0) continue;
+      const Write& write = look.row->writes[static_cast<size_t>(find(*mind, *look.row, v))];
       if (write.dead != v.dead) return wrong("invented", look, cell, "a delete became a write");
       if (v.dead || cell == 0 || v.value.empty() || cell >= write.values.size()) continue;
       if (!write.values[cell].empty() && write.values[cell] != v.value) {

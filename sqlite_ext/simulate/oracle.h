@@ -39,6 +39,7 @@ enum class Cause {
   decision,  // sync_resolve and its like: writes, and stores what was held
   identity,  // a new id: own unsent writes are under it now
   schema,    // a column was added: writes that may have been of it count as such
+  melting,   // what everyone has seen has lost its name
   arrival,   // anything that writes nothing new
 };
 
@@ -54,8 +55,11 @@ class Oracle {
     std::map<std::tuple<const void*, SiteIndex, uint64_t>, size_t> own;  // row, site, seq -> write
     std::map<const void*, std::vector<std::bitset<kWritesMax>>> covered;  // row -> by cell
     // Rows that were held when the application wrote over them: it saw nothing of what is held, so
-    // its writes stand beside that until the next call of the extension.
+    // its writes stand beside that until they are folded.
     std::set<const void*> beside;
+    // Row -> by cell: the writes that a version without a name stands for, or a row that left no
+    // trace.
+    std::map<const void*, std::vector<std::bitset<kWritesMax>>> melted;
     // A copy, or restored, that has no id of its own yet: its new writes are nobody else's.
     bool unsettled = false;
     bool unfolded = false;  // the application has written since the last call of the extension
@@ -97,6 +101,9 @@ class Oracle {
   Row& row_of(const std::string& table, const std::string& key, const std::string& pk);
   int64_t find(const Mind& mind, const Row& row, const SeenVersion& version) const;
   size_t add(Mind* mind, Row* row, Write write, const std::set<Hlc>& clocks);
+  // The writes that a version is, or stands for; none: nobody knows it.
+  Bits writes_of(const Mind& mind, const Row& row, size_t cell, const SeenVersion& version) const;
+  void melt(Mind* mind, const View& view);
   void relabel(Mind* mind, const View& view);
   Failure learn(Mind* mind, Look* look, Cause cause);
   Failure check_capture(const Mind& mind, const Look& look) const;

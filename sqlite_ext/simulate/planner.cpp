@@ -44,6 +44,8 @@ void Planner::choose_weights() {
   weight(Step::identity) = std::min<uint64_t>(weight(Step::identity), 2);
   weight(Step::restore) = std::min<uint64_t>(weight(Step::restore), 4);
   if (!options_.policies) weight(Step::policy) = 0;
+  plan_.melts = random_.percent(35);
+  weight(Step::maintain) = plan_.melts ? 4 + random_.below(12) : 0;
   if (blueprint_.alterations.empty()) weight(Step::alter) = weight(Step::rename) = 0;
   if (!options_.faults) {
     for (const Step step : {Step::mail, Step::save, Step::restore, Step::copy, Step::kill,
@@ -54,6 +56,9 @@ void Planner::choose_weights() {
   static const std::vector<uint8_t> kChances = {0, 0, 10, 30};
   for (uint8_t* chance : {&drop_, &repeat_, &reorder_, &damage_, &kill_})
     *chance = random_.pick(kChances);
+  if (!plan_.melts) return;
+  for (const Step step : {Step::save, Step::restore, Step::copy, Step::identity})
+    weight(step) = 0;
 }
 
 void Planner::choose_graph() {
@@ -121,6 +126,11 @@ Action Planner::next(World* world) {
       transfer(&action.transfer);
       break;
     }
+    case Step::maintain:
+      if (weights_[static_cast<size_t>(Step::kill)] > 0 && random_.percent(20)) {
+        action.end = End::kill_in_commit;
+      }
+      break;
     case Step::decide: decide(&action); break;
     case Step::policy: policy(world, &action); break;
     default: break;

@@ -29,7 +29,7 @@ class Planner {
   Action next(World* world);
 
  private:
-  static constexpr size_t kSteps = 13;
+  static constexpr size_t kSteps = 14;
 
   void choose_weights();
   void choose_sites();

@@ -23,6 +23,7 @@ enum class Step : uint8_t {
   alter,     // the next of the blueprint's alterations
   rename,    // a column gets another name everywhere, after everyone has everything
   identity,  // sync_new_identity
+  maintain,  // sync_maintain
 };
 
 enum class End : uint8_t { commit, rollback, kill, kill_in_commit };
@@ -45,7 +46,8 @@ struct Action {
   uint32_t site = 0, other = 0;  // positions in the list of sites
   std::vector<std::string> sql;  // write, decide, policy
   End end = End::commit;
-  uint64_t number = 0;  // kill_in_commit: before which write; mail: which; clock: ms
+  // kill_in_commit: before which write; mail: which; clock: ms; maintain: rows.
+  uint64_t number = 0;
   Transfer transfer;
 };
 
@@ -57,6 +59,9 @@ struct SiteSetup {
 
 struct Plan {
   uint64_t seed = 0;
+  // Metadata melts. Then all know of each other from the beginning, and keep their ids: true
+  // causality holds to the version.
+  bool melts = false;
   std::vector<SiteSetup> sites;
   std::vector<Action> actions;
 };

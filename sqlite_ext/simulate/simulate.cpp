@@ -40,6 +40,9 @@ Failure replay(const Blueprint& blueprint, const Plan& plan, Script* script, con
     });
     if (broken) return broken;
   }
+  if (plan.melts) {
+    if (Failure broken = world.meet()) return broken;
+  }
   for (const Action& action : plan.actions) {
     if (stop()) return stopped();
     if (Failure broken = world.perform(action)) return broken;
@@ -62,6 +65,7 @@ Outcome run_seed(const Blueprint& blueprint, const RunOptions& options, uint64_t
       outcome.failure = world.add_site(
           setup, [&](World::Member* member) { return planner.before(member, &setup); });
     }
+    if (plan.melts && !outcome.failure) outcome.failure = world.meet();
     for (uint32_t i = 0; i < options.steps && !outcome.failure && !world.full(); ++i) {
       if (stop()) outcome.failure = stopped();
       if (outcome.failure) break;

@@ -35,12 +35,18 @@ void random_blob(sqlite3_context* context, int, sqlite3_value** values) {
 
 }  // namespace
 
+int Site::tick(void* site) {
+  return ++static_cast<Site*>(site)->ticks_ > kTicksMax ? 1 : 0;
+}
+
 Status Site::open(const Connection& connection) {
+  allow();
   connection_ = connection;
   if (disk_.vfs() == nullptr) return {StatusCode::host_failed, "no memory for a simulated disk"};
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int rc = sqlite3_open_v2(kPath, &db_, flags, disk_.vfs());
   if (rc != SQLITE_OK) return status_of(db_, rc, "opening a simulated site");
+  sqlite3_progress_handler(db_, kTick, tick, this);
   if (sqlite3_syncline_init(db_, nullptr, routines) != SQLITE_OK_LOAD_PERMANENTLY) {
     return {StatusCode::internal, "the extension could not be loaded into a simulated site"};
   }
@@ -68,6 +74,7 @@ Status Site::reopen(const Files& files) {
 
 Status Site::value(const std::string& sql, std::string_view blob, std::string_view text,
                    std::string* out) {
+  allow();
   Statement statement;
   SYNCLINE_TRY(statement.prepare(db_, sql));
   const int parameters = sqlite3_bind_parameter_count(statement.raw());

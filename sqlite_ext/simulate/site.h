@@ -32,14 +32,27 @@ class Site {
   // What is left when the process dies with `files` on its disk.
   Status reopen(const Files& files);
 
-  Status run(const std::string& sql) { return execute(db_, sql); }
+  // From here on a call may take so many instructions of SQLite's; beyond, it is interrupted. Most
+  // take some thousand.
+  void allow() { ticks_ = 0; }
+  bool endless() const { return ticks_ > kTicksMax; }
+
+  Status run(const std::string& sql) {
+    allow();
+    return execute(db_, sql);
+  }
   // The first value of one statement, run to its end; ?1 is `blob`, ?2 `text`.
   Status value(const std::string& sql, std::string_view blob, std::string_view text,
                std::string* out);
   Status value(const std::string& sql, std::string* out) { return value(sql, {}, {}, out); }
 
  private:
+  static constexpr int kTick = 10'000;  // instructions
+  static constexpr uint64_t kTicksMax = 300;
+  static int tick(void* site);
+
   uint32_t number_;
+  uint64_t ticks_ = 0;
   Disk disk_;
   Connection connection_;
   sqlite3* db_ = nullptr;

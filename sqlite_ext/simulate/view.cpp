@@ -146,6 +146,7 @@ Status read_view(sqlite3* db, Words* words, View* out) {
   Reader reader{db, words, out, &site.sites};
   out->self = words->sites.intern(site.sites.id(site.self));
   out->shared = operation.registry().incarnations.back().from_seq - 1;
+  out->folded = operation.registry().folded;
   out->knowledge = known_of(site.knowledge, site.sites, words);
   for (const auto& [id, vector] : site.contexts)
     out->contexts[id] = known_of(vector, site.sites, words);
@@ -179,7 +180,7 @@ std::string insert_of(const TableInfo& table, const RowState& state, const SiteT
 
 }  // namespace
 
-Status read_records(sqlite3* db, Records* out) {
+Status read_records(sqlite3* db, const IsOpen& open, Records* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
                          "SELECT id,kind,table_name,pk,column_name FROM sync_conflicts "
@@ -187,6 +188,7 @@ Status read_records(sqlite3* db, Records* out) {
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
     if (!row) break;
+    if (open(s.text(2), s.text(4))) continue;
     out->listed[s.text(0)] = s.text(1) + " in " + s.text(2) + " " + s.text(3) + " " + s.text(4);
   }
   Operation operation;
@@ -205,6 +207,8 @@ Status read_records(sqlite3* db, Records* out) {
       std::vector<Conflict> conflicts;
       find_conflicts(table, local.key, state, site.sites, &conflicts);
       for (const Conflict& conflict : conflicts) {
+        const auto column = static_cast<size_t>(conflict.column);
+        if (conflict.column >= 0 && open(table.name, table.columns[column].name)) continue;
         out->expected[conflict.id] = std::string(conflict_kind_name(conflict.kind)) + " " + words;
       }
       if (!table.present) continue;

@@ -5,6 +5,7 @@
 // appearance anywhere.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -55,6 +56,7 @@ using Known = std::map<SiteIndex, uint64_t>;
 struct View {
   SiteIndex self = 0;
   uint64_t shared = 0;  // own changes up to here keep the id they were made under
+  uint64_t folded = 0;  // so much of the log is in row state
   Known knowledge;
   std::map<ContextId, Known> contexts;
   std::map<std::string, SeenTable> tables;
@@ -67,7 +69,9 @@ struct Records {
   std::map<std::string, std::string> listed, expected;  // open conflicts: id -> in words
   std::map<std::string, std::string> held;  // rows: in words -> the INSERT that would store it
 };
-Status read_records(sqlite3* db, Records* out);
+// Conflicts in a column that is `open` are left out.
+using IsOpen = std::function<bool(const std::string& table, const std::string& column)>;
+Status read_records(sqlite3* db, const IsOpen& open, Records* out);
 
 // The value as SQL text: 7, 'it''s', x'00ff', NULL.
 std::string literal(const Value& value);

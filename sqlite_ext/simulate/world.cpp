@@ -34,8 +34,9 @@ void World::note(const std::string& text) {
 }
 
 Failure World::failed(Member* member, const std::string& doing, const Status& status) const {
-  return {"error", doing + " at site " + std::to_string(member->site->number()) + ": " +
-                       status.message()};
+  const std::string where = doing + " at site " + std::to_string(member->site->number());
+  if (member->site->endless()) return {"endless", where + " does not come to an end"};
+  return {"error", where + ": " + status.message()};
 }
 
 Failure World::look(Member* member, Cause cause, const std::string& doing) {
@@ -43,6 +44,7 @@ Failure World::look(Member* member, Cause cause, const std::string& doing) {
   if (changes == member->looked_at && cause == Cause::arrival && !member->mind.unfolded) return {};
   member->looked_at = changes;
   View view;
+  member->site->allow();
   const Status status = read_view(member->site->db(), &words_, &view);
   if (!status.ok()) return failed(member, "reading what stands there", status);
   Failure broken = oracle_.observe(&member->mind, std::move(view), cause);
@@ -152,6 +154,7 @@ Failure World::perform(const Action& action) {
       member->mind.unsettled = true;
       return settle(member);
     }
+    case Step::maintain: return maintain(member, action);
   }
   return {};
 }
@@ -274,6 +277,22 @@ Failure World::settle(Member* member) {
   const Status status = member->site->run("SELECT sync_new_identity()");
   if (!status.ok()) return failed(member, "sync_new_identity", status);
   return look(member, Cause::identity, "sync_new_identity");
+}
+
+Failure World::maintain(Member* member, const Action& action) {
+  const std::string sql = "SELECT sync_maintain('{\"rows_max\": " +
+                          std::to_string(1 + action.number % 30) + "}')";
+  tell(member, sql);
+  Site& site = *member->site;
+  if (action.end == End::kill_in_commit) site.disk().kill_at(1 + action.number % 12);
+  const Status status = site.run(sql);
+  Files remains;
+  if (action.end == End::kill_in_commit && site.disk().killed(&remains)) {
+    note("site " + std::to_string(site.number()) + " is killed in sync_maintain");
+    return after_kill(member, remains, Cause::melting);
+  }
+  if (!status.ok()) return failed(member, sql, status);
+  return look(member, Cause::melting, "sync_maintain");
 }
 
 // What is refused (no such conflict, a constraint) changes nothing.

@@ -41,6 +41,8 @@ class World {
 
   // Makes the site; its rows from before tracking began are written by `before`.
   Failure add_site(const SiteSetup& setup, std::function<Failure(Member*)> before);
+  // After the last of them, for a plan in which metadata melts: everyone gets to know everyone.
+  Failure meet();
   Failure perform(const Action& action);
   // Faults end; everyone must come together, and every check must hold.
   Failure calm();
@@ -75,6 +77,7 @@ class World {
   Failure alter(Member* member);
   Failure rename();
   Failure settle(Member* member);
+  Failure maintain(Member* member, const Action& action);
   Failure look(Member* member, Cause cause, const std::string& doing);
   Failure check_lost();
   Failure check_invariants(Member* member, const std::string& when);
@@ -98,6 +101,7 @@ class World {
   // calm.cpp
   Failure come_together();
   Failure pass_round(uint64_t* rows);
+  Failure melt_all();
   Failure check_site(Member* member);
   Failure check_records(Member* member);
   Failure compare(const Member& a, const Member& b) const;
@@ -110,7 +114,7 @@ class World {
   std::vector<Mail> mail_;
   uint64_t now_ms_ = 1'760'000'000'000;
   uint64_t operations_ = 0, writes_done_ = 0, chunks_told_ = 0, performed_ = 0;
-  bool ids_changed_ = false;
+  bool ids_changed_ = false, melts_ = false;
   std::string last_refusal_;
 };
 
