@@ -48,9 +48,10 @@ check:  ## quick tier, under two minutes
 	@scripts/setup.sh test
 	@tests/run_all.sh --quick
 
-sim: units  ## seeded simulation; SEED=n, or SEEDS=n from FIRST=n
-	@SYNCLINE_SEED=$(SEED) SYNCLINE_SEEDS=$(SEEDS) SYNCLINE_FIRST=$(FIRST) \
-	  $(BUILD)/tests/simulation_test
+sim: units  ## seeded simulations, in memory and over SQLite; SEED=n, or SEEDS=n from FIRST=n
+	@for each in simulation_test sqlite_simulation_test; do SYNCLINE_STRICT=1 \
+	  SYNCLINE_SEED=$(SEED) SYNCLINE_SEEDS=$(SEEDS) SYNCLINE_FIRST=$(FIRST) \
+	  $(BUILD)/tests/$$each || exit 1; done
 
 mutate:  ## break each rule of the merge once, to see that a test notices (half an hour)
 	@scripts/mutate.py $(RULES)

@@ -72,6 +72,16 @@ def suites(quick, sanitizers):
     return found
 
 
+def build_seed():
+    """Of the commit, so that each looks at other seeds and both can be run again."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True,
+                              text=True, check=False).stdout
+        return str(int(head[:8], 16))
+    except (OSError, ValueError):
+        return "20261126"  # not from git: always the same
+
+
 def run(name, command, counter):
     started = time.monotonic()
     try:
@@ -97,6 +107,7 @@ def main():
     wanted = [a for a in sys.argv[1:] if not a.startswith("-")]
     if quick:
         os.environ["SYNCLINE_QUICK"] = "1"  # simulations and random tests run a few seeds
+    os.environ.setdefault("SYNCLINE_BUILD_SEED", build_seed())
     LOGS.mkdir(parents=True, exist_ok=True)
     totals = [0, len(os.environ.get("SYNCLINE_FAILED_BUILDS", "").split()), 0]
     chosen = [s for s in suites(quick, "--sanitizers" in sys.argv)
