@@ -208,6 +208,30 @@ def _(t):
     assert a.rows("SELECT table_name, status FROM sync_tables") == [("new name", "tracked")]
 
 
+@test("a kept parent goes when only rows are left whose reference it may leave: SET NULL")
+def _(t):
+    a, b, c = pair(t, "PRAGMA foreign_keys=ON; CREATE TABLE p(id INTEGER PRIMARY KEY);"
+                      "CREATE TABLE r(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE RESTRICT);"
+                      "CREATE TABLE s(id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE SET NULL)",
+                   tables=("p", "r", "s"), names=("a", "b", "c"))
+    a.run("INSERT INTO p VALUES(1)")
+    for one, other in ((a, b), (b, c)):
+        sync(one, other)
+    a.run("INSERT INTO r VALUES(1, 1)")
+    b.run("DELETE FROM p")
+    c.run("INSERT INTO s VALUES(1, 1)")
+    sync(a, b)
+    assert a.rows("SELECT id FROM p") == b.rows("SELECT id FROM p") == [(1,)]
+    sync(a, c)
+    assert a.rows("SELECT p FROM s") == [(1,)]
+    b.run("UPDATE r SET p = NULL")
+    for _ in range(2):
+        for one, other in ((a, b), (b, c), (c, a)):
+            sync(one, other)
+    for db in (a, b, c):
+        assert db.rows("SELECT id FROM p") == [] and db.rows("SELECT p FROM s") == [(None,)]
+
+
 @test("S15: an open conflict goes on under the new name of its column and table")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

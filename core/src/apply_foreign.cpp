@@ -220,7 +220,7 @@ Status ApplyRun::reconsider(const TableInfo& table, Work* work, bool* stored) {
     work->after.kept = work->after.adjusted = false;
     return {};
   }
-  if (work->before.kept) return reconsider_kept(table, work, stored);
+  if (work->before.kept) return reconsider_kept(table, work);
   RowWrite write;
   StoreOutcome outcome;
   SYNCLINE_TRY(store_one(table, work, &write, &outcome));
@@ -236,7 +236,7 @@ Status ApplyRun::reconsider(const TableInfo& table, Work* work, bool* stored) {
   return {};
 }
 
-Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work, bool* stored) {
+Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work) {
   RowWrite write;
   StoreOutcome outcome;
   work->after.kept = false;
@@ -245,7 +245,13 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work, bool* store
     const RowRef row{table.number, encode_key(write.key), {}};
     std::vector<RowRef> dangling;
     SYNCLINE_TRY(port_.find_dangling({}, std::span<const RowRef>(&row, 1), &dangling));
-    if (!dangling.empty()) return keep_parent(row, dangling[0], stored);
+    std::sort(dangling.begin(), dangling.end());
+    for (const RowRef& child : dangling)  // each by its own foreign key: not all want it back
+      SYNCLINE_TRY(settle_child(child));
+    RowBatch batch;
+    Work again;
+    SYNCLINE_TRY(fetch_one(table, row.key, &batch, &again));
+    if (again.local->stored) return {};
   }
   note_free(table, write.key, work->after);
   return {};

@@ -140,7 +140,7 @@ class ApplyRun {
   Status delete_anew(const RowRef& parent, const RowRef& child);
   Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
   Status reconsider(const TableInfo& table, Work* work, bool* stored);
-  Status reconsider_kept(const TableInfo& table, Work* work, bool* stored);
+  Status reconsider_kept(const TableInfo& table, Work* work);
   Status store_one(const TableInfo& table, Work* work, RowWrite* write, StoreOutcome* outcome);
 
   // --- apply_held.cpp
