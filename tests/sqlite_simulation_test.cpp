@@ -3,7 +3,7 @@
 // everyone comes to the same.
 //
 //   SYNCLINE_SEED=n   runs that seed alone
-//   SYNCLINE_SEEDS=n  runs n seeds (default 45, or 9 if SYNCLINE_QUICK is set), from
+//   SYNCLINE_SEEDS=n  runs n seeds (default 30, or 6 if SYNCLINE_QUICK is set), from
 //                     SYNCLINE_FIRST (default 0)
 //   SYNCLINE_BUILD_SEED=n  two of three seeds count from there: others for each commit
 //   SYNCLINE_STEPS=n  steps of a run before all is calm (default 120)
@@ -71,7 +71,7 @@ bool run(uint64_t seed, Totals* totals) {
 TEST_CASE("sqlite_simulation: sites stay true under faults and come together", "[simulation]") {
   const uint64_t one = number_from_env("SYNCLINE_SEED", UINT64_MAX);
   const uint64_t first = one != UINT64_MAX ? one : number_from_env("SYNCLINE_FIRST", 0);
-  const uint64_t usual = std::getenv("SYNCLINE_QUICK") != nullptr ? 9 : 45;
+  const uint64_t usual = std::getenv("SYNCLINE_QUICK") != nullptr ? 6 : 30;
   const uint64_t count = one != UINT64_MAX ? 1 : number_from_env("SYNCLINE_SEEDS", usual);
   const uint64_t build = number_from_env("SYNCLINE_BUILD_SEED", 0);
   uint64_t failures_left = number_from_env("SYNCLINE_STOP", 3);
