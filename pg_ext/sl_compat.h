@@ -62,6 +62,19 @@ sl_timeline(void)
 #define TUPLESORT_NONE false	/* 15: was a flag, random access or not */
 #endif
 
+/* The next value of a sort of datums that are not null, copied into the current context. */
+static inline bool
+sl_tuplesort_copy_datum(Tuplesortstate *sort, Datum *value)
+{
+	bool		isnull;
+
+#if PG_VERSION_NUM >= 160000	/* may hand out its own */
+	return tuplesort_getdatum(sort, true, true, value, &isnull, NULL);
+#else
+	return tuplesort_getdatum(sort, true, value, &isnull, NULL);
+#endif
+}
+
 /* An interval as text in the style "postgres". `text` has room for MAXDATELEN + 1. */
 static inline void
 sl_encode_interval(const Interval *interval, char *text)
