@@ -83,13 +83,14 @@ typedef struct Walk
 	TupleTableSlot *slot;
 	bool		positioned;
 	bool		at_end;
+	int			patience;		/* how many entries to step over */
 	SlBytes		sought;			/* the key last looked for */
-	SlBytes		found;			/* that of the row in `slot` */
+	SlBytes		found;			/* that of the entry at hand */
 	bytea	   *bound;			/* the scan's own key: every step compares with it */
 } Walk;
 
-/* So many rows are stepped over before the index is descended anew. */
-#define WALK_STEPS_MAX 4
+/* So many entries are stepped over before the index is descended anew, or fewer; see sl_base.c. */
+#define WALK_STEPS_MAX 32
 
 static int
 compare_keys(SlBytes a, SlBytes b)
@@ -99,16 +100,17 @@ compare_keys(SlBytes a, SlBytes b)
 	return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
+/* To the next entry, whether its row is visible or not. */
 static void
 step(Walk *walk)
 {
 	bool		isnull;
 	bytea	   *key;
 
-	walk->at_end = !index_getnext_slot(walk->scan, ForwardScanDirection, walk->slot);
+	walk->at_end = index_getnext_tid(walk->scan, ForwardScanDirection) == NULL;
 	if (walk->at_end)
 		return;
-	key = DatumGetByteaPP(slot_getattr(walk->slot, STATE_KEY, &isnull));
+	key = DatumGetByteaPP(index_getattr(walk->scan->xs_itup, 1, walk->scan->xs_itupdesc, &isnull));
 	walk->found = (SlBytes) {VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key)};
 }
 
@@ -126,28 +128,51 @@ descend(Walk *walk, SlBytes key)
 	step(walk);
 }
 
-/* Goes to the first row at or behind `key`; says whether it is at it. */
-static bool
+/* Goes to the first entry at or behind `key`; returns 0 if it has that key. */
+static int
 walk_to(Walk *walk, SlBytes key)
 {
 	int			order = -1;
 	bool		ahead = walk->positioned && compare_keys(walk->sought, key) <= 0;
 
-	for (int steps = 0; ahead && !walk->at_end; steps++)
+	if (ahead)
 	{
-		order = compare_keys(walk->found, key);
-		if (order >= 0 || steps == WALK_STEPS_MAX)
-			break;
-		step(walk);
+		for (int steps = 0; !walk->at_end; steps++)
+		{
+			order = compare_keys(walk->found, key);
+			if (order >= 0 || steps == walk->patience)
+				break;
+			step(walk);
+		}
+		if (walk->at_end)
+			return 1;
+		walk->patience = order >= 0 ? Min(WALK_STEPS_MAX, walk->patience * 2) :
+			Max(1, walk->patience / 2);
 	}
-	if (!ahead || (!walk->at_end && order < 0))
+	if (order < 0)
 	{
 		descend(walk, key);
-		order = walk->at_end ? -1 : compare_keys(walk->found, key);
+		order = walk->at_end ? 1 : compare_keys(walk->found, key);
 	}
 	walk->positioned = true;
 	walk->sought = key;
-	return !walk->at_end && order == 0;
+	return order;
+}
+
+/* Stores the visible row with that key into the slot. */
+static bool
+walk_to_row(Walk *walk, SlBytes key)
+{
+	int			order = walk_to(walk, key);
+
+	while (order == 0)
+	{
+		if (index_fetch_heap(walk->scan, walk->slot))
+			return true;
+		step(walk);
+		order = walk->at_end ? 1 : compare_keys(walk->found, key);
+	}
+	return false;
 }
 
 void
@@ -171,9 +196,11 @@ sl_leaf_state_read(void *argument)
 	index = index_open(table->state_index, AccessShareLock);
 	walk.slot = table_slot_create(relation, NULL);
 	walk.scan = sl_index_beginscan(relation, index, GetActiveSnapshot(), 1);
+	walk.scan->xs_want_itup = true;
+	walk.patience = WALK_STEPS_MAX;
 	for (uint32 i = 0; i < read->count; i++)
 	{
-		if (walk_to(&walk, read->keys[i]))
+		if (walk_to_row(&walk, read->keys[i]))
 			fill_row(walk.slot, &read->rows[i]);
 	}
 	index_endscan(walk.scan);
@@ -322,8 +349,9 @@ flush_inserts(Writer *writer)
 	MemoryContextReset(writer->rows);
 }
 
-static void
-insert_row(Writer *writer, const SlStateRow *row)
+/* The next slot, with a row in it. */
+static TupleTableSlot *
+fill_next_slot(Writer *writer, const SlStateRow *row)
 {
 	TupleTableSlot **slot = &writer->slots[writer->count];
 
@@ -333,9 +361,26 @@ insert_row(Writer *writer, const SlStateRow *row)
 										 table_slot_callbacks(writer->target->ri_RelationDesc));
 	MemoryContextSwitchTo(writer->rows);
 	fill_slot(*slot, row);
-	writer->moved[writer->count] = row->place != 0;
+	return *slot;
+}
+
+/* Lets the row in that slot be inserted. */
+static void
+insert_next_slot(Writer *writer, bool moved)
+{
+	writer->moved[writer->count] = moved;
 	if (++writer->count == ROWS_PER_INSERT)
 		flush_inserts(writer);
+}
+
+/* How long the tuple of the row in a slot will be. */
+static Size
+tuple_size(TupleTableSlot *slot)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+
+	return MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(STATE_COLUMNS)) +
+		heap_compute_data_size(desc, slot->tts_values, slot->tts_isnull);
 }
 
 /* Takes the room for a new version of a row on its own page, if there is any. */
@@ -367,21 +412,18 @@ take_room(Writer *writer, ItemPointer tid, Size size)
  * times as long.
  */
 static void
-replace_row(Writer *writer, const SlStateRow *row, TupleTableSlot *slot)
+replace_row(Writer *writer, const SlStateRow *row)
 {
 	Relation	relation = writer->target->ri_RelationDesc;
+	TupleTableSlot *slot = fill_next_slot(writer, row);
 	ItemPointerData tid;
 	bool		update_indexes;
-	bool		should_free;
 
 	tid_of(row->place, &tid);
-	MemoryContextSwitchTo(writer->rows);
-	fill_slot(slot, row);
-	if (!take_room(writer, &tid, ExecFetchSlotHeapTuple(slot, true, &should_free)->t_len))
+	if (!take_room(writer, &tid, tuple_size(slot)))
 	{
-		ExecClearTuple(slot);
 		simple_heap_delete(relation, &tid);
-		insert_row(writer, row);
+		insert_next_slot(writer, true);
 		return;
 	}
 	sl_table_tuple_update(relation, &tid, slot, GetActiveSnapshot(), &update_indexes);
@@ -399,7 +441,6 @@ sl_leaf_state_write(void *argument)
 	SlTable    *table = sl_table_by_number(write->table);
 	Relation	relation = table_open(table->state_relid, RowExclusiveLock);
 	Writer	   *writer;
-	TupleTableSlot *slot;
 
 	MemoryContextSwitchTo(context);
 	writer = palloc0(sizeof(Writer));
@@ -412,19 +453,20 @@ sl_leaf_state_write(void *argument)
 	writer->bulk = GetBulkInsertState();
 	writer->block = InvalidBlockNumber;
 	writer->rows = AllocSetContextCreate(context, "syncline state rows", ALLOCSET_DEFAULT_SIZES);
-	slot = table_slot_create(relation, NULL);
 	for (uint32 i = 0; i < write->count; i++)
 	{
 		if (write->rows[i].place == 0)
-			insert_row(writer, &write->rows[i]);
+		{
+			(void) fill_next_slot(writer, &write->rows[i]);
+			insert_next_slot(writer, false);
+		}
 		else
-			replace_row(writer, &write->rows[i], slot);
+			replace_row(writer, &write->rows[i]);
 	}
 	MemoryContextSwitchTo(context);
 	flush_inserts(writer);
 	for (int i = 0; i < ROWS_PER_INSERT && writer->slots[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
-	ExecDropSingleTupleTableSlot(slot);
 	FreeBulkInsertState(writer->bulk);
 	ExecCloseIndices(writer->target);
 	FreeExecutorState(writer->estate);
