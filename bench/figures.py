@@ -123,8 +123,14 @@ group("Metadata kept", "bytes a row of W1 on disk",
       ("sqlite.metadata.state", "SQLite: row state, key included, after a sync", "B"),
       ("sqlite.metadata.beyond_key", "SQLite: row state beyond the key's 36 bytes", "B"),
       ("sqlite.metadata.log", "SQLite: change log", "B"),
-      ("postgres.metadata.state", "PostgreSQL: row state with its indexes, key included", "B"),
-      ("postgres.metadata.log", "PostgreSQL: change log, not folded yet", "B"))
+      ("sqlite.metadata.after_horizon",
+       "SQLite: row state and log, both have everything and sync_maintain ran", "B"),
+      ("postgres.metadata.state", "PostgreSQL: row state and list of arrivals with their indexes",
+       "B"),
+      ("postgres.metadata.log", "PostgreSQL: change log, not folded yet", "B"),
+      ("postgres.metadata.after_horizon",
+       "PostgreSQL: state and arrivals, both have everything, sync_maintain and VACUUM ran", "B"),
+      ("postgres.metadata.rewritten", "PostgreSQL: the same after VACUUM FULL", "B"))
 
 group("Cost that must not grow with the table", "milliseconds, on {big} rows",
       ("sqlite.enable", "SQLite: sync_enable", "ms"),

@@ -111,9 +111,10 @@ def measure_pgbench(samples, connection, database, folder, options):
 FOLD = "SELECT sync_hello() IS NOT NULL"
 EXPORT = "SELECT sum(length(changes)) FROM sync_changes_since('{}')"
 APPLY = "SELECT count(sync_apply(changes)) FROM (SELECT changes FROM {} ORDER BY chunk) wire"
-STATE_SIZE = ("SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c "
-              "JOIN pg_namespace n ON n.oid = relnamespace "
-              "WHERE nspname = 'syncline' AND relname LIKE 'state%' AND relkind = 'r'")
+# Of the table that is there now: those dropped before it keep theirs.
+STATE_SIZE = ("SELECT sum(pg_total_relation_size(('syncline.' || kind || number)::regclass)) "
+              "FROM syncline.tbl, unnest('{state_,arrival_}'::text[]) kind "
+              "WHERE relation = 'task'::regclass")
 
 
 def measure_exchange(samples, cluster, connection, database, folder, options):
@@ -145,14 +146,14 @@ def measure_exchange(samples, cluster, connection, database, folder, options):
         samples.add_ratio("postgres.apply.full", target.seconds(APPLY.format("wire")), insert)
         vector = target.value("SELECT sync_version_vector()")
         measure_delta(samples, connection, database, replica, target, vector, rows)
+        connection.run("UPDATE task SET priority = 1")
+        samples.add("postgres.fold.update", connection.seconds(FOLD) * 1e6 / rows)
+        connection.run("DELETE FROM task")
+        samples.add("postgres.fold.delete", connection.seconds(FOLD) * 1e6 / rows)
         measure_now(samples, connection, database, target, insert, rows)
     finally:
         target.close()
         cluster.drop("replica")
-    connection.run("UPDATE task SET priority = 1")
-    samples.add("postgres.fold.update", connection.seconds(FOLD) * 1e6 / rows)
-    connection.run("DELETE FROM task")
-    samples.add("postgres.fold.delete", connection.seconds(FOLD) * 1e6 / rows)
 
 
 def copy_chunks(source, target, table):
@@ -188,6 +189,20 @@ def measure_now(samples, connection, database, target, insert, rows):
     plain = connection.seconds(update.format("plain"))
     connection.run(update.format("task"))
     samples.add_ratio("postgres.now.delta", target.seconds(now), plain)
+    measure_after_horizon(samples, connection, target, rows)
+
+
+def measure_after_horizon(samples, connection, target, rows):
+    """What is left when both have everything and have dropped what nobody needs."""
+    for one in (connection, target):
+        while one.value("SELECT sync_maintain() ->> 'done'") != "true":
+            pass
+    tables = connection.value("SELECT string_agg(c.oid::regclass::text, ', ') FROM pg_class c "
+                              "JOIN pg_namespace n ON n.oid = relnamespace WHERE "
+                              "nspname = 'syncline' AND relkind = 'r'")
+    for key, command in (("after_horizon", "VACUUM"), ("rewritten", "VACUUM FULL")):
+        connection.run(f"{command} {tables}")
+        samples.add(f"postgres.metadata.{key}", float(connection.value(STATE_SIZE)) / rows)
 
 
 def measure(samples, cluster, folder, options):

@@ -30,6 +30,19 @@ void say_metadata(Database& written, Database& received, size_t rows) {
   say("sqlite.metadata.beyond_key", kept - key);
 }
 
+// What is left when both have everything and have dropped what nobody needs.
+void say_metadata_after_horizon(Database& a, Database& b, size_t rows) {
+  for (Database* db : {&a, &b}) {
+    while (db->number("SELECT sync_maintain() ->> 'done'") == 0) {
+    }
+  }
+  say("sqlite.metadata.after_horizon",
+      bytes_of(a,
+               "name GLOB 'sync_state_*' OR name GLOB 'sqlite_autoindex_sync_state_*' OR "
+               "name = 'sync_log'") /
+          static_cast<double>(rows));
+}
+
 // The keys that by_key has updated, and their rows as CSV of key and new value, in key order.
 void write_updates(const Arguments& arguments, Database& db) {
   std::vector<std::string> keys;
@@ -100,6 +113,7 @@ void measure_exchange(const Arguments& arguments) {
   write_updates(arguments, a);
   a.checkpoint();
   say_ratio("sqlite.now.delta", timed([&] { a.value(now); }), base.update);
+  say_metadata_after_horizon(a, b, rows);
 }
 
 }  // namespace bench
