@@ -99,8 +99,8 @@ check_catalog(void *target, bool repair)
 }
 
 /*
- * What exchanges go by: each row of state stands in the list of positions. Inside a merge, after the
- * fold.
+ * What exchanges go by: each row of state stands in the list of positions. Inside a merge, after
+ * the fold.
  */
 static void
 check_arrivals(void *target, bool repair)
