@@ -163,9 +163,10 @@ Failure World::perform(const Action& action) {
 Failure World::statements(Member* member, const Action& action, bool* broken) {
   for (const std::string& sql : action.sql) {
     tell(member, sql);
+    const int changes = sqlite3_total_changes(member->site->db());
     const Status status = member->site->run(sql);
-    if (status.ok()) {
-      ++writes_done_;
+    if (status.ok()) {  // a savepoint is no write
+      if (sqlite3_total_changes(member->site->db()) != changes) ++writes_done_;
     } else {
       last_refusal_ = sql + ": " + status.message();
       note("refused: " + status.message());
