@@ -96,6 +96,13 @@ group("PostgreSQL to PostgreSQL: one commit until it is in the other database",
       ("replication.native.copy", "initial copy: native subscription", "x"),
       ("replication.pglogical.copy", "initial copy: pglogical subscription", "x"))
 
+group("First fill of an empty database: a table that was full when tracking began",
+      "the engine's own: INSERT ... SELECT in key order; COPY out | COPY in, binary",
+      ("sqlite.fill.now", "SQLite to SQLite: sync_now", "x"),
+      ("sqlite.fill.clone", "SQLite to SQLite: sync_clone", "x"),
+      ("postgres.fill.now", "PostgreSQL to PostgreSQL: sync_now", "x"),
+      ("postgres.fill.clone", "PostgreSQL to PostgreSQL: sync_clone", "x"))
+
 group("Pairs: one sync_now", "inserting the rows plainly in the receiving engine",
       ("pairs.sqlite_sqlite", "SQLite to SQLite", "x"),
       ("pairs.sqlite_postgres", "SQLite to PostgreSQL", "x"),
