@@ -93,6 +93,7 @@ class TableAccess {
   Status update_row(const RowWrite& write, Statement** statement, StoreOutcome* outcome);
   Status refusal(int rc, const RowWrite& write, StoreOutcome* outcome);
   Status find_rivals(const RowWrite& write, StoreOutcome* outcome);
+  void claim(const std::vector<CaptureIndex::Part>& parts, StoreOutcome* outcome) const;
   Status rivals_in(const std::vector<CaptureIndex::Part>& parts, const std::string& predicate,
                    const RowWrite& write, StoreOutcome* outcome);
   void refuse_value(ColumnNumber column, StoreOutcome* outcome) const;

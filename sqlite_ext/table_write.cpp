@@ -306,20 +306,33 @@ Status TableAccess::refusal(int rc, const RowWrite& write, StoreOutcome* outcome
   return find_rivals(write, outcome);
 }
 
-// All rows that hold a unique key the refused row claims.
+// All rows that hold a unique key the refused row claims, and the columns of all unique keys: which
+// of two rows is stored is asked in one way, whichever of them they meet in.
 Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
   std::vector<CaptureIndex::Part> primary;
   for (size_t i = 0; i < base_.key.size(); ++i) {
     primary.push_back({base_.key[i], key_collation_[i]});
   }
   SYNCLINE_TRY(rivals_in(primary, {}, write, outcome));
+  if (!outcome->rivals.empty()) claim(primary, outcome);
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
   for (const UniqueIndex& index : indexes) {
     if (index.expression) continue;
     SYNCLINE_TRY(rivals_in(index.key.parts, index.key.predicate, write, outcome));
+    claim(index.key.parts, outcome);
   }
   return {};
+}
+
+void TableAccess::claim(const std::vector<CaptureIndex::Part>& parts, StoreOutcome* outcome) const {
+  std::vector<ColumnNumber>& claimed = outcome->claimed;
+  for (const CaptureIndex::Part& part : parts) {
+    const int64_t c = find_column(table_.columns, part.column);
+    const auto column = static_cast<ColumnNumber>(std::max<int64_t>(c, 0));
+    const bool known = std::find(claimed.begin(), claimed.end(), column) != claimed.end();
+    if (c >= 0 && !known) claimed.push_back(column);
+  }
 }
 
 Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
@@ -332,7 +345,6 @@ Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
     keys += (i > 0 ? "," : "") + name;
     same += (i > 0 ? " AND " : "") + name + " IS ?" + std::to_string(i + 1) + " COLLATE BINARY";
   }
-  std::vector<ColumnNumber> claimed;
   std::vector<Value> values;
   for (const CaptureIndex::Part& part : parts) {
     const int64_t c = find_column(table_.columns, part.column);
@@ -341,7 +353,6 @@ Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
     const Value value = write_value(write, column);
     Value local;
     if (value.is(ValueKind::absent) || !to_local(column, value, &local)) return {};
-    claimed.push_back(column);
     values.push_back(local);
     where += quote_name(part.column) + "=?" + std::to_string(key_count + values.size()) +
              " COLLATE " + quote_name(part.collation) + " AND ";
@@ -353,11 +364,9 @@ Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
   bind_key(&s, 1, write.key);
   for (size_t i = 0; i < values.size(); ++i)
     s.bind(key_count + 1 + static_cast<int>(i), values[i]);
-  bool any = false;
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
-    if (!row) break;
-    any = true;
+    if (!row) return {};
     std::vector<Value> stored;
     Arena arena;
     const std::string key = encode_key(key_to_wire(cursor_key(s, &stored), &arena));
@@ -365,13 +374,6 @@ Status TableAccess::rivals_in(const std::vector<CaptureIndex::Part>& parts,
       outcome->rivals.push_back(key);
     }
   }
-  if (!any) return {};
-  for (ColumnNumber c : claimed) {
-    if (std::find(outcome->claimed.begin(), outcome->claimed.end(), c) == outcome->claimed.end()) {
-      outcome->claimed.push_back(c);
-    }
-  }
-  return {};
 }
 
 }  // namespace syncline

@@ -27,7 +27,6 @@ namespace {
 // Failures that are understood to be faults of the merge, and are not mended yet. Their scripts are
 // printed all the same.
 constexpr const char* kOpen[] = {
-    "does not come to an end",                  // rows let in and driven out for 1,000 rounds
     "one has it in the table, or held, the other not",  // a deleted row kept here and not there
     "a conflict is listed without reason",              // records against versions: not looked into
     "a conflict is not listed",

@@ -303,6 +303,11 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
   for (const RowRef& loser : losers) {
     bool back = false;
     SYNCLINE_TRY(try_one(table, loser.key, &back));
+    if (!back) continue;
+    // It never left: to count it as let in would drive it out again in the next round, without end.
+    std::erase_if(refused_, [&](const RowRef& ref) {
+      return ref.table == loser.table && ref.key == loser.key;
+    });
   }
   return {};
 }

@@ -96,7 +96,9 @@ struct StoreOutcome {
   bool stored = true;
   ConflictKind kind = ConflictKind::constraint;  // unique, foreign_key or constraint
   std::string reason;  // names the constraint or column; no values
-  // unique: keys (encode_key) of the rows that stand in the way, and the columns claimed.
+  // unique: keys (encode_key) of the rows that stand in the way, and the columns of all unique keys
+  // of the table; of its primary key only if it is that which they have in common. Two rows are
+  // compared by the same columns, whichever key they meet in: else three could go in a circle.
   std::vector<std::string> rivals;
   std::vector<ColumnNumber> claimed;
 };
