@@ -55,9 +55,18 @@ Status nothing_tracked(const char* what) {
           "SELECT sync_enable('your_table') first"};
 }
 
+Status Operation::begin_write_to_apply(sqlite3* db, const char* what) {
+  SYNCLINE_TRY(refuse_read_only(db, what));
+  SYNCLINE_TRY(refuse_inside_writing_statement(db, what));
+  SYNCLINE_TRY(refuse_beside_running_statement(db, what));
+  foreign_keys_ = enforces_foreign_keys(db);
+  switches_.emplace(db);
+  return begin_write(db, what);
+}
+
 Status Operation::begin_write(sqlite3* db, const char* what) {
   db_ = db;
-  foreign_keys_ = enforces_foreign_keys(db);
+  if (!switches_.has_value()) foreign_keys_ = enforces_foreign_keys(db);
   SYNCLINE_TRY(write_.begin(db, what));
   SYNCLINE_TRY(load_registry(db, &registry_));
   if (!registry_.exists) {

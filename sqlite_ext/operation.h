@@ -25,6 +25,10 @@ class Operation {
   ~Operation();
   // Creates the companions if there are none. Errors: refused, busy (see WriteTransaction).
   Status begin_write(sqlite3* db, const char* what);
+  // The same with triggers and foreign keys off from before its first statement. What rolls it back
+  // is prepared then: where memory runs out, nothing can be prepared any more until the statement
+  // that called us has ended. Switching in its middle spoils what was prepared.
+  Status begin_write_to_apply(sqlite3* db, const char* what);
   // One snapshot, nothing written. Errors: refused on a database without companions.
   Status begin_read(sqlite3* db, const char* what);
   // The same inside a snapshot that the caller holds open.

@@ -20,9 +20,8 @@ constexpr int kPauseMsMax = 100;
 Status apply_once(sqlite3* db, const std::string& chunk, const ApplyOptions& options,
                   ApplyReport* report) {
   Operation operation;
-  SYNCLINE_TRY(operation.begin_write(db, "sync_apply"));
+  SYNCLINE_TRY(operation.begin_write_to_apply(db, "sync_apply"));
   SYNCLINE_TRY(operation.fold());
-  SYNCLINE_TRY(operation.begin_apply("sync_apply"));
   SYNCLINE_TRY(apply_chunk(&operation.port(), chunk, options, report));
   if (report->complete) SYNCLINE_TRY(check_invariants_after_apply(db));
   SYNCLINE_TRY(note_shared(db, &operation.registry(), operation.port().shared_seen()));
