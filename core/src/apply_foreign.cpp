@@ -140,14 +140,11 @@ Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Wo
   if (!any_version(work.before, stray)) return {};
   ShownRow image;
   show_row(parent->before, table, site_.sites, &image);
+  Hlc latest = 0;
+  for (const Version& v : parent->before.rest) latest = std::max(latest, v.hlc);
+  for (const CellVersion& c : parent->before.cells) latest = std::max(latest, c.version.hlc);
   Version dead;
-  SYNCLINE_TRY(port_.new_dot(table, parent->local->key, &dead));
-  dead.hlc = 0;
-  dead.dead = true;
-  any_version(parent->before, [&](const Version& v) {
-    dead.hlc = std::max(dead.hlc, v.hlc);
-    return false;
-  });
+  SYNCLINE_TRY(new_tombstone(table, parent->local->key, latest, &dead));
   parent->after.write_all(dead, converted_.copy(std::span<const Value>(image.values)));
   parent->after.context = 0;
   parent->news = true;

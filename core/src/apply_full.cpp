@@ -217,9 +217,7 @@ Status ApplyRun::remember_referred(const TableInfo& table, std::span<Work* const
     Work deleted;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &deleted));
     Version dead;
-    SYNCLINE_TRY(port_.new_dot(table, deleted.local->key, &dead));
-    dead.hlc = 0;  // as in entomb()
-    dead.dead = true;
+    SYNCLINE_TRY(new_tombstone(table, deleted.local->key, 0, &dead));
     deleted.after.write_all(dead, image.values);
     std::vector<Work*> one = {&deleted};
     SYNCLINE_TRY(store(table, &one));
@@ -259,6 +257,14 @@ Status ApplyRun::fresh_version(const TableInfo& table, RowKey key, Version* out)
   return {};
 }
 
+// A tombstone of ours for a delete that others made, at `hlc`; 0: before all that is remembered.
+Status ApplyRun::new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out) {
+  SYNCLINE_TRY(port_.new_dot(table, key, out));
+  out->hlc = hlc;
+  out->dead = true;
+  return {};
+}
+
 // The row was deleted there so long ago that its tombstone is gone, and changed here by someone
 // who did not know. A tombstone is put beside the change: the table's policy decides, and all
 // sites see the conflict.
@@ -267,9 +273,7 @@ Status ApplyRun::entomb(const TableInfo& table, Work* work) {
   ShownRow image;
   show_row(work->before, table, site_.sites, &image);
   Version dead;
-  SYNCLINE_TRY(port_.new_dot(table, work->local->key, &dead));
-  dead.hlc = 0;  // older than anything that is remembered
-  dead.dead = true;
+  SYNCLINE_TRY(new_tombstone(table, work->local->key, 0, &dead));
   const std::span<Value> values = converted_.copy(std::span<const Value>(image.values));
   row.rest = {dead};
   row.rest_values.assign(values.begin(), values.end());

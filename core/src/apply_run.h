@@ -83,6 +83,7 @@ class ApplyRun {
   Status remember_referred(const TableInfo& table, std::span<Work* const> works);
   Status join_missing(const TableInfo& table, Work* work, bool* touched);
   Status fresh_version(const TableInfo& table, RowKey key, Version* out);
+  Status new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out);
   Status entomb(const TableInfo& table, Work* work);
   void sort_versions(RowState* row) const;
   Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
