@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds both extensions and the unit tests, installs the PostgreSQL extension, runs every suite.
 #
-#   tests/run_all.sh [--quick | --sanitizers] [part-of-a-suite's-name...]
+#   tests/run_all.sh [--quick | [--asan] [--tsan]] [part-of-a-suite's-name...]
 #
 # Suites: Catch2 binaries, tests/*_test.py, pg_regress with the isolation specs. --quick runs the
-# Catch2 binaries (with short simulations) and the tidy test; --sanitizers adds `make asan` and
-# `make tsan`, each program of theirs counted as a test. The last line of output is
+# Catch2 binaries (with short simulations) and the tidy test; --asan and --tsan add `make asan`
+# and `make tsan`, each program of theirs counted as a test. The last line of output is
 # "N passed, M failed[, K skipped]"; the exit status is 0 only when M is 0.
 set -u
 cd "$(dirname "$0")/.." || exit 2

@@ -53,12 +53,10 @@ def count_sanitizer(text):
     return len(re.findall(r"(?m)^ok ", text)), len(re.findall(r"(?m)^FAIL ", text)), 0
 
 
-def suites(quick, sanitizers):
+def suites(quick, flags):
     """(name, command, counter), the longest first."""
-    found = []
-    if sanitizers:
-        found = [(f"sanitize_{kind}", ["sh", "scripts/sanitize.sh", kind], count_sanitizer)
-                 for kind in ("address", "thread")]
+    found = [(f"sanitize_{kind}", ["sh", "scripts/sanitize.sh", kind], count_sanitizer)
+             for flag, kind in (("--asan", "address"), ("--tsan", "thread")) if flag in flags]
     if not quick:
         makefile = re.sub(r"\\\n", " ", (ROOT / "pg_ext/Makefile").read_text())
         if re.search(r"(?m)^(REGRESS|ISOLATION)\s*[:+]?=[ \t]*\w", makefile):
@@ -110,7 +108,7 @@ def main():
     os.environ.setdefault("SYNCLINE_BUILD_SEED", build_seed())
     LOGS.mkdir(parents=True, exist_ok=True)
     totals = [0, len(os.environ.get("SYNCLINE_FAILED_BUILDS", "").split()), 0]
-    chosen = [s for s in suites(quick, "--sanitizers" in sys.argv)
+    chosen = [s for s in suites(quick, sys.argv)
               if not wanted or any(w in s[0] for w in wanted)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for job in concurrent.futures.as_completed([pool.submit(run, *s) for s in chosen]):
