@@ -104,15 +104,24 @@ TEST_CASE("fill: a relay in the middle of it passes on what it has", "[fill][uni
   }
 }
 
+namespace {
+
+// An exchange breaks off, rows are written here, and one that begins anew ends: they stand.
+void edit_between_exchanges(Database* a, Database* b) {
+  REQUIRE_FALSE(step(a, b, "").empty());
+  REQUIRE(b->has_item(1));
+  b->set(0, "name", text("here"));
+  b->erase_item(1);
+  finish(a, b, "");
+  CHECK(b->shown(0, "name") == OwnedValue(text("here")));
+  CHECK_FALSE(b->has_item(1));
+}
+
+}  // namespace
+
 TEST_CASE("fill: local writes in between stand when the exchange begins anew", "[fill][unit]") {
   Database a = old_database(1), b(2);
-  REQUIRE_FALSE(step(&a, &b, "").empty());
-  REQUIRE(b.has_item(1));
-  b.set(0, "name", text("here"));
-  b.erase_item(1);
-  finish(&a, &b, "");
-  CHECK(b.shown(0, "name") == OwnedValue(text("here")));
-  CHECK_FALSE(b.has_item(1));
+  edit_between_exchanges(&a, &b);
   CHECK(states(b) == 2);
   CHECK(b.conflicts().empty());
   a.pull(&b);
@@ -195,13 +204,7 @@ TEST_CASE("fill: a melted table comes in an exchange that breaks off", "[fill][u
   MeltReport melted;
   do REQUIRE(a.port.maintain(1000, &melted).ok());
   while (!melted.done);
-  REQUIRE_FALSE(step(&a, &b, "").empty());
-  REQUIRE(b.has_item(1));
-  b.set(0, "name", text("here"));
-  b.erase_item(1);
-  finish(&a, &b, "");
-  CHECK(b.shown(0, "name") == OwnedValue(text("here")));
-  CHECK_FALSE(b.has_item(1));
+  edit_between_exchanges(&a, &b);
   a.pull(&b);
   check_same(a, b);
 }
