@@ -2,15 +2,14 @@
 PG_CONFIG ?= $(or $(lastword $(shell ls -d /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | \
                sort -t/ -k5n)),$(shell command -v pg_config))
 BUILD ?= build
-JOBS ?= 2
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CMAKE_FLAGS ?=
 PG_INCLUDE := $(if $(PG_CONFIG),$(shell $(PG_CONFIG) --includedir-server 2>/dev/null))
 PG_READY := $(and $(PG_INCLUDE),$(wildcard $(PG_INCLUDE)/postgres.h))
 export PG_CONFIG BUILD
 
-.PHONY: all sqlite pg units install demo test check sim mutate \
+.PHONY: all sqlite pg units install demo test check sim \
         bench bench-full format clean help
-.DEFAULT_GOAL := all
 
 all: sqlite pg  ## build both extensions
 
@@ -18,11 +17,15 @@ sqlite: $(BUILD)/Makefile  ## build the SQLite extension: build/syncline.so
 	@cmake --build $(BUILD) --target syncline -j$(JOBS)
 
 ifneq ($(PG_READY),)
-pg:  ## build the PostgreSQL extension against PG_CONFIG
-	@$(MAKE) --no-print-directory -C pg_ext -j$(JOBS) PG_CONFIG=$(PG_CONFIG) with_llvm=no all
+PGXS_MAKE = $(MAKE) --no-print-directory -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no \
+  CORE_LIBS="$(abspath $(BUILD)/peers/libsyncline_peers.a $(BUILD)/core/libsyncline_core.a)"
+
+pg: $(BUILD)/Makefile  ## build the PostgreSQL extension against PG_CONFIG
+	@cmake --build $(BUILD) --target syncline_peers -j$(JOBS)
+	@$(PGXS_MAKE) -j$(JOBS) all
 
 install: pg  ## install the PostgreSQL extension
-	@$(MAKE) --no-print-directory -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no install
+	@$(PGXS_MAKE) install
 else
 pg install:
 	@echo "No PostgreSQL server headers (PG_CONFIG=$(PG_CONFIG)): PostgreSQL extension skipped"
@@ -53,9 +56,6 @@ sim: units  ## seeded simulations, in memory and over SQLite; SEED=n, or SEEDS=n
 	  SYNCLINE_SEED=$(SEED) SYNCLINE_SEEDS=$(SEEDS) SYNCLINE_FIRST=$(FIRST) \
 	  $(BUILD)/tests/$$each || exit 1; done
 
-mutate:  ## break each rule of the merge once, to see that a test notices (half an hour)
-	@scripts/mutate.py $(RULES)
-
 bench:  ## build/bench/report.md in some ten minutes; BENCH: options of bench/bench.py
 	@scripts/setup.sh bench && $(MAKE) --no-print-directory all
 	@! scripts/pg_cluster.sh bindir >/dev/null 2>&1 || scripts/pg_cluster.sh install >/dev/null
@@ -75,4 +75,4 @@ clean:  ## remove everything that was built
 	  $(MAKE) -s -C pg_ext PG_CONFIG=$(PG_CONFIG) with_llvm=no clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14

@@ -1,5 +1,8 @@
 # Long tests; docs/testing.md tells of them. Part of the Makefile.
-.PHONY: fuzz crash asan tsan valgrind
+.PHONY: mutate fuzz crash asan tsan valgrind
+
+mutate:  ## break each rule of the merge once, to see that a test notices (half an hour)
+	@scripts/mutate.py $(RULES)
 
 fuzz:  ## all fuzz targets under ASan and UBSan, SECONDS (60) in total; needs clang
 	@scripts/fuzz.sh $(or $(SECONDS),60)
