@@ -3,6 +3,7 @@
 // it nobody else touches the connection.
 #pragma once
 
+#include <exception>
 #include <string>
 #include <thread>
 
@@ -28,17 +29,20 @@ class BackgroundPeer : public Endpoint {
   bool begin_consume(const std::string& chunk) override;
 
  private:
+  enum class Work { none, produce, consume };
   void wait();
-  bool start();
+  bool finish(Work work);
+  bool start(Work work);
 
   SqliteEndpoint inner_;
   const bool threads_;
   std::thread thread_;
-  enum class Work { none, produce, consume } work_ = Work::none;
+  Work work_ = Work::none;
   // What was asked for, and what came of it.
   std::string vector_, resume_, chunk_;
   ExportOptions options_;
   Status status_;
+  std::exception_ptr failure_;
   ExportedChunk produced_;
   ApplyReport applied_;
 };
