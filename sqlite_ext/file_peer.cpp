@@ -116,7 +116,7 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
   std::error_code error;
   if (file.empty() || file == ":memory:" || !std::filesystem::exists(file, error)) {
     return {StatusCode::refused, "there is no database file \"" + path + "\"",
-            "check the path; a new peer needs the tables, and sync_enable on them"};
+            "check the path; to fill a new database, open it and call sync_clone there"};
   }
   if (same_file(local, file)) {
     return {StatusCode::refused, "\"" + path + "\" is this database itself",
