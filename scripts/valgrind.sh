@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs regress tests in a PostgreSQL server under valgrind: use of uninitialised or freed memory.
 #
-#   scripts/valgrind.sh [test...]      default: tracking; names of sql/*.sql
+#   scripts/valgrind.sh [test...]      names of sql/*.sql; default: all of them
 #
 # Slow: thirty times. The extension must be installed. Reports: build/valgrind/*.log; an error that
 # tests/support/valgrind.supp does not explain fails the run.
@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "valgrind.sh needs valgrind" >&2; exit 1; }
 
-tests=${*:-tracking}
+tests=${*:-$(basename -s .sql -a sql/*.sql | tr '\n' ' ')}
 root=$PWD
 bindir=$(scripts/pg_cluster.sh bindir)
 logs=$root/${BUILD:-build}/valgrind
