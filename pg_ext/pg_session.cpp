@@ -86,6 +86,19 @@ class LocalEndpoint final : public Endpoint {
     return {};
   }
 
+  // What goes wrong with it takes nothing from the session, which is over.
+  void maintain(SessionReport* report) {
+    SlStep step = {};
+    step.input = bytes(report->peer_vector);
+    step.options = bytes(report->peer_site);
+    step.clock_ahead_ms = report->peer_clock_ahead_ms;
+    const Status done = run(sl_leaf_step_maintain, &step);
+    if (done.ok())
+      report->maintained = view(step.output);
+    else
+      report->warnings.push_back("sync_maintain: " + done.message());
+  }
+
   // The SQLSTATE of the last error in this database, or empty.
   const std::string& sqlstate() const { return sqlstate_; }
 
@@ -127,6 +140,7 @@ Status synchronise(const SessionOptions& options, LocalEndpoint* local, Endpoint
                    SessionReport* report) {
   const auto start = std::chrono::steady_clock::now();
   SYNCLINE_TRY(run_with_clock(options, local, remote, report));
+  if (options.maintain) local->maintain(report);
   const std::chrono::duration<double, std::milli> spent =
       std::chrono::steady_clock::now() - start;
   results().report = report_to_json(*report, spent.count());

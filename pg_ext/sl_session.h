@@ -23,6 +23,7 @@ typedef struct SlStep
 {
 	SlBytes input;				/* consume: the chunk; produce: the vector; hello: unused */
 	SlBytes options;			/* JSON */
+	int64_t clock_ahead_ms;		/* maintain: of the peer */
 	SlBytes output;				/* out; lives until the next step */
 	SlChunk chunk;				/* out, of produce; `output` is where to go on */
 	bool stamped;				/* out, of set_clock: changes have new clocks */
@@ -36,6 +37,8 @@ void sl_leaf_step_produce(void *step);
 void sl_leaf_step_consume(void *step);
 void sl_leaf_step_answer(void *step);	/* input: the question */
 void sl_leaf_step_clone(void *step);	/* input: plan_to_json(); options: the peer's site, hex */
+/* Notes what the peer has (input: its vector; options: its site, hex), then calls sync_maintain. */
+void sl_leaf_step_maintain(void *step);
 /* If this database's clock was ahead once: stamps anew what no peer is known to have. */
 void sl_leaf_step_set_clock(void *step);
 

@@ -8,6 +8,7 @@
 #include "sl_host.h"
 
 #include "access/xact.h"
+#include "executor/spi.h"
 #include "libpq/pqformat.h"
 #include "libpq/pqmq.h"
 #include "miscadmin.h"
@@ -152,6 +153,41 @@ set_clock(SlStep *step)
 	sl_merge_end();
 }
 
+/* What the peer is known to have now; and its clock. */
+static void
+hear(SlBytes site, SlBytes vector, int64 clock_ahead_ms)
+{
+	SlStatus	status;
+	bool		news = slb_has_peer_news(site, vector, &status);
+
+	sl_report(&status);
+	if (!news)
+		return;
+	sl_merge_begin("sync_now");
+	slb_hear_peer(site, vector, clock_ahead_ms, &status);
+	sl_report(&status);
+	sl_merge_end();
+}
+
+/* Through SQL, as the caller's role: who may not call sync_maintain is told so. */
+static void
+maintain(SlStep *step)
+{
+	const char *sql;
+	const char *json;
+
+	hear(step->options, step->input, step->clock_ahead_ms);
+	SPI_connect();
+	sl_exec("SELECT pg_catalog.format('SELECT %I.sync_maintain()::pg_catalog.text', n.nspname)"
+			" FROM pg_catalog.pg_extension x, pg_catalog.pg_namespace n"
+			" WHERE x.extname = 'syncline' AND n.oid = x.extnamespace", 0, NULL, NULL, NULL);
+	sql = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	sl_exec(sql, 0, NULL, NULL, NULL);
+	json = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	step->output = keep((SlBytes) {json, strlen(json)});
+	SPI_finish();
+}
+
 static void
 clone(SlStep *step)
 {
@@ -162,6 +198,12 @@ void
 sl_leaf_step_clone(void *step)
 {
 	run_step(step, clone);
+}
+
+void
+sl_leaf_step_maintain(void *step)
+{
+	run_step(step, maintain);
 }
 
 void
@@ -225,23 +267,6 @@ shared_text(shm_toc *toc, uint64 key)
 	return (SlBytes) {text, strlen(text)};
 }
 
-/* What the peer is known to have now; and its clock. */
-static void
-hear(const SlSession *session)
-{
-	SlStatus	status;
-
-	bool		news = slb_has_peer_news(session->peer_site, session->peer_vector, &status);
-
-	sl_report(&status);
-	if (!news)
-		return;
-	sl_merge_begin("sync_now");
-	slb_hear_peer(session->peer_site, session->peer_vector, session->clock_ahead_ms, &status);
-	sl_report(&status);
-	sl_merge_end();
-}
-
 /*
  * Notes the outcome: with the peer, if it is a stored one, and who has what. What goes wrong here
  * is not worth losing the report for.
@@ -256,7 +281,7 @@ note(const char *name, const SlSession *session, const char *error)
 		if (name[0] != '\0')
 			sl_note_session(name, session, error);
 		if (error == NULL)
-			hear(session);
+			hear(session->peer_site, session->peer_vector, session->clock_ahead_ms);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}

@@ -1,8 +1,9 @@
 // sync_maintain: dropping metadata that every site has seen, and what else has become old.
-#include "syncline/maintain.h"
+#include "sqlite_ext/maintain.h"
 
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/members.h"
+#include "sqlite_ext/operation.h"
 
 namespace syncline {
 
@@ -94,17 +95,21 @@ Status maintain(Operation* operation, const MaintainOptions& options, MaintainRe
 
 }  // namespace
 
+Status maintain_database(sqlite3* db, const MaintainOptions& options, MaintainReport* report) {
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_write(db, "sync_maintain"));
+  SYNCLINE_TRY(maintain(&operation, options, report));
+  return operation.commit();
+}
+
 Status call_maintain(Call* call) {
   MaintainOptions options;
   SYNCLINE_TRY(maintain_options_from_json(call->bytes(0), &options));
   Registry registry;
   SYNCLINE_TRY(load_registry(call->db(), &registry));
   if (!registry.exists) return nothing_tracked("sync_maintain");
-  Operation operation;
-  SYNCLINE_TRY(operation.begin_write(call->db(), "sync_maintain"));
   MaintainReport report;
-  SYNCLINE_TRY(maintain(&operation, options, &report));
-  SYNCLINE_TRY(operation.commit());
+  SYNCLINE_TRY(maintain_database(call->db(), options, &report));
   call->give(report_to_json(report));
   return {};
 }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "sqlite_ext/identity.h"
+#include "sqlite_ext/maintain.h"
 #include "sqlite_ext/members.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_link.h"
@@ -60,6 +61,16 @@ Status set_clock_right(sqlite3* db, const Status& done, const SessionOptions& op
   return *again ? take_new_identity(db) : Status();
 }
 
+// What goes wrong with it takes nothing from the session, which is over.
+void maintain_after(sqlite3* db, SessionReport* report) {
+  MaintainReport maintained;
+  const Status done = maintain_database(db, {}, &maintained);
+  if (done.ok())
+    report->maintained = report_to_json(maintained);
+  else
+    report->warnings.push_back("sync_maintain: " + done.message());
+}
+
 }  // namespace
 
 Status sync_with(Call* call, const std::string& url, const SessionOptions& options, Peer* peer,
@@ -78,6 +89,7 @@ Status sync_with(Call* call, const std::string& url, const SessionOptions& optio
   SYNCLINE_TRY(std::move(done));
   SYNCLINE_TRY(note_success(db, *report, peer));
   link.keep();
+  if (options.maintain) maintain_after(db, report);
   return {};
 }
 

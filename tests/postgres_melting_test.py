@@ -403,6 +403,22 @@ def _(t):
         assert json.loads(has)[site(a)][0] > 0, (db.name, has)
 
 
+@test("melting: sync_now maintains afterwards, if it is told to; a failure is a warning")
+def _(t):
+    a, b = tracked(t, "a", 3), tracked(t, "b")
+    a.run("UPDATE task SET done = 1")
+    assert "maintained" not in sync(a, b)
+    report = sync(a, b, {"maintain": True})
+    assert report["maintained"]["done"] and report["warnings"] == [], report
+    assert (states(a), states(b)) == (0, 3)
+    b.run("UPDATE task SET done = 2 WHERE id = 1")
+    b.run("ALTER FUNCTION sync_maintain RENAME TO sync_gone")
+    report = sync(b, a, {"maintain": True})
+    assert "maintained" not in report and report["pushed"]["rows"] == 1, report
+    assert "sync_maintain() does not exist" in report["warnings"][0], report
+    assert same_rows(a, b, ["task"]) == 3
+
+
 @test("melting: a SQLite file and a server melt alike, and a second file joins [SQLite-PostgreSQL]")
 def _(t):
     hub, device = tracked(t, "hub"), t.sqlite("device")

@@ -97,6 +97,22 @@ def _(t):
     assert (report["rows_melted"], report["log_dropped"], report["done"]) == (0, 0, True)
 
 
+@test("melting: sync_now maintains afterwards, if it is told to, the calling side")
+def _(t):
+    a, b = pair(t, SCHEMA)
+    a.run("INSERT INTO t VALUES(1, 1, 1), (2, 2, 2)")
+    assert "maintained" not in sync(a, b)
+    b.run("UPDATE t SET a = 5 WHERE id = 1")
+    report = a.json("SELECT sync_now(?, '{\"maintain\": true}')", b.path)
+    assert report["maintained"]["rows_melted"] == 2 and report["warnings"] == [], report
+    assert (states(a), states(b)) == (0, 2)
+    b.value("SELECT sync_add_peer('a', ?, '{\"maintain\": true}')", a.path)
+    assert b.json("SELECT sync_now()")["peers"][0]["maintained"]["done"]
+    assert (states(a), states(b)) == (0, 0)
+    raises(lambda: a.value("SELECT sync_now(?, '{\"maintain\": 1}')", b.path), "maintain", "true")
+    assert same_rows(a, b, ["t"]) == 2
+
+
 @test("melting: what is written later is exchanged exactly, and melts again")
 def _(t):
     a, b = melted_pair(t)

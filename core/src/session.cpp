@@ -404,17 +404,18 @@ Status run_session(Endpoint* local, Endpoint* remote, const SessionOptions& opti
 }
 
 std::string report_to_json(const SessionReport& report, double duration_ms) {
-  const Json out = {{"peer", report.peer_name},
-                    {"site", report.peer_site},
-                    {"engine", report.peer_engine},
-                    {"pulled", counts_to_json(report.pulled)},
-                    {"pushed", counts_to_json(report.pushed)},
-                    {"applied_here", report.applied_here},
-                    {"applied_there", report.applied_there},
-                    {"conflicts", report.conflicts},
-                    {"quarantined", report.quarantined},
-                    {"warnings", report.warnings},
-                    {"duration_ms", std::llround(duration_ms * 10) / 10.0}};
+  Json out = {{"peer", report.peer_name},
+              {"site", report.peer_site},
+              {"engine", report.peer_engine},
+              {"pulled", counts_to_json(report.pulled)},
+              {"pushed", counts_to_json(report.pushed)},
+              {"applied_here", report.applied_here},
+              {"applied_there", report.applied_there},
+              {"conflicts", report.conflicts},
+              {"quarantined", report.quarantined},
+              {"warnings", report.warnings},
+              {"duration_ms", std::llround(duration_ms * 10) / 10.0}};
+  if (!report.maintained.empty()) out["maintained"] = parse_json<Json>(report.maintained);
   return json_text(out);
 }
 
@@ -456,6 +457,7 @@ Status session_options_from_json(std::string_view json, SessionOptions* out) {
   JsonOptions in("sync_now");
   SYNCLINE_TRY(in.parse(json));
   SYNCLINE_TRY(in.read_export(&out->export_options));
+  SYNCLINE_TRY(in.boolean("maintain", &out->maintain));
   std::string direction;
   SYNCLINE_TRY(in.text("direction", &direction));
   if (direction == "pull") out->direction = Direction::pull;

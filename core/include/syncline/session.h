@@ -62,6 +62,7 @@ struct SessionOptions {
   Direction direction = Direction::both;
   ExportOptions export_options;
   uint64_t drift_ms_max = limits::drift_ms_max_default;
+  bool maintain = false;  // hosts call sync_maintain here when the session has succeeded
 };
 
 struct SessionCounts {
@@ -77,6 +78,7 @@ struct SessionReport {
   uint64_t quarantined = 0;  // rows held when it ended, on both sides
   int64_t peer_clock_ahead_ms = 0;
   std::vector<std::string> warnings;  // schema differences that would lose something
+  std::string maintained;             // JSON of sync_maintain, if it was asked for
 };
 
 // Runs a whole session. `progress`, if set, is called after each chunk; returning an error stops.
@@ -97,7 +99,7 @@ std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,
 // and `version` are filled in. Hosts bring their log up to date first.
 Status make_hello(Port* port, Hello* out);
 
-// Parses sync_now's options: {"direction":..., "max_bytes":..., "compress":...}.
+// Parses sync_now's options: {"direction":..., "max_bytes":..., "compress":..., "maintain":...}.
 Status session_options_from_json(std::string_view json, SessionOptions* out);
 
 }  // namespace syncline
