@@ -104,6 +104,18 @@ TEST_CASE("fill: a relay in the middle of it passes on what it has", "[fill][uni
   }
 }
 
+TEST_CASE("fill: of a third site's rows what that site knew counts as known", "[fill][unit]") {
+  Database a = old_database(1), b(2), c(3);
+  c.pull(&a);
+  a.set(kRows - 1, "name", text("new"));  // c does not know
+  const std::string resume = step(&a, &b, "");
+  REQUIRE_FALSE(b.has_item(kRows - 1));
+  b.pull(&c);
+  REQUIRE(b.has_item(kRows - 1));
+  finish(&a, &b, resume);
+  check_same(a, b);
+}
+
 namespace {
 
 // An exchange breaks off, rows are written here, and one that begins anew ends: they stand.

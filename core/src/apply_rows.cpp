@@ -187,6 +187,12 @@ const VersionVector* ApplyRun::context(ContextId id) const {
   return nullptr;  // knowledge has covered it
 }
 
+// The same context, or 0 if knowledge covers it once this chunk is in.
+ContextId ApplyRun::open_context(ContextId id) const {
+  const VersionVector* vector = context(id);
+  return vector == nullptr || vector->covered_by(knowledge_after_) ? 0 : id;
+}
+
 // What is known of a row beyond our knowledge once this chunk is in: its own context, the sender's
 // knowledge, and the context it came with. Rows with the same of both share one.
 ContextId ApplyRun::context_for(ContextId ours, const VersionVector* sent) {
@@ -218,16 +224,15 @@ bool ApplyRun::newly_shown(const TableInfo& table, const Work& work, ColumnNumbe
 
 namespace {
 
-// Would the row be read as the same without its state?
+// Would the row's versions be read as the same without its state?
 bool says_nothing(const TableInfo& table, const RowState& row, bool stored) {
   if (row.empty()) return true;
   for (ColumnNumber c = 0; c < table.column_count() && c < row.rest_values.size(); ++c) {
     // Only the state has it, until the column appears.
     if (!table.columns[c].present && !row.rest_values[c].is(ValueKind::absent)) return false;
   }
-  return stored && row.cells.empty() && row.notes.empty() &&
-         (row.context == 0 || row.context == table.baseline_context) && !row.kept &&
-         !row.adjusted && row.rest.size() == 1 && row.rest[0].same_dot(table.baseline);
+  return stored && row.cells.empty() && row.notes.empty() && !row.kept && !row.adjusted &&
+         row.rest.size() == 1 && row.rest[0].same_dot(table.baseline);
 }
 
 }  // namespace
@@ -267,7 +272,10 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
     }
     if (!write.changed.empty()) write.base = BaseAction::update;
   }
-  write.forget = says_nothing(table, work->after, want);
+  // Without state it counts as known as far as all such rows do, which may be too far.
+  write.forget = says_nothing(table, work->after, want) &&
+                 (work->after.empty() || open_context(work->after.context) ==
+                                             open_context(table.baseline_context));
   write.fresh = work->fresh && write.forget && write.base == BaseAction::insert;
   write.relay = write.relay && !write.forget;
   write.values = work->shown.values;

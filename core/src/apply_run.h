@@ -121,6 +121,7 @@ class ApplyRun {
   Status check_versions(const RowState& row, const Known& there);
   ContextId context_for(ContextId ours, const VersionVector* sent);
   const VersionVector* context(ContextId id) const;
+  ContextId open_context(ContextId id) const;
   // Makes the write that brings `work.after` into the database.
   RowWrite plan_write(const TableInfo& table, Work* work);
   bool newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const;
