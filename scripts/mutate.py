@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ["merge_test", "fold_test", "row_state_test", "conflicts_test", "apply_test",
+         "apply_fill_test",
          "exporter_test", "policy_test", "session_test", "horizon_test", "simulation_test"]
 SEEDS = os.environ.get("SYNCLINE_SEEDS", "300")
 
@@ -125,7 +126,7 @@ MUTATIONS = [
     ("circle: rows that refer to each other fit together", "apply_held.cpp",
      "table->refers && table->referred", "table->refers && table->number == 0"),
     ("unique: the greater claim is stored", "apply_held.cpp",
-     "mine, site_.sites) > 0) {", "mine, site_.sites) < 0) {"),
+     "(order > 0 ||", "(order < 0 ||"),
     ("held: rows are tried again when an exchange ends", "apply_held.cpp",
      "if (header_ == nullptr || header_->last) {",
      "if (header_ == nullptr || header_->number > 1000) {"),
@@ -157,6 +158,9 @@ MUTATIONS = [
     ("drift: a version from the future is refused", "apply.cpp",
      "if (ms <= site_.now_ms + options_.drift_ms_max) return {};",
      "if (ms <= site_.now_ms * 2 + options_.drift_ms_max) return {};"),
+    ("fill_known: of a filled row only what its own sender knew is known", "apply_rows.cpp",
+     "open_context(table.baseline_context));",
+     "open_context(work->after.context) || work->after.context == 0);"),
     ("liar: a version that its sender does not claim to know is refused", "apply_rows.cpp",
      "if (!there.has(v)) {", "if (!there.has(v) && v.seq == 0) {"),
     # --- of melting
@@ -187,9 +191,12 @@ MUTATIONS = [
      "SYNCLINE_TRY(entomb(table, work));", ""),
     ("melt_face: versions beside what melted are written anew", "apply_full.cpp",
      "if (columns.empty()) return {};\n  ShownRow was;", "return {};\n  ShownRow was;"),
-    ("melt_redelete: an unsent delete of an unchanged row is done anew", "apply_full.cpp",
-     "if (!shown.alive || !same_values(table, was.values, shown.values)) return {};",
-     "return {};"),
+    ("melt_anew: a row that others may have deleted and forgotten is written anew",
+     "apply_full.cpp", "SYNCLINE_TRY(write_anew(table, work));", ""),
+    ("melt_redelete: an unsent delete is done anew", "apply_full.cpp",
+     "if (!shown.alive) return {};\n  const bool seen", "return {};\n  const bool seen"),
+    ("melt_beside: so it is beside a row that has changed", "apply_full.cpp",
+     "if (!seen) return write_beside(table, theirs, was, all, work);", "if (!seen) return {};"),
     ("melt_apart: what two groups melted apart gets a name", "apply_full.cpp",
      "if (there.covers_of(here) || !any_version(row, [](const Version& v) { return v.melted(); })) "
      "{", "if (true) {"),
@@ -206,6 +213,8 @@ MUTATIONS = [
      "(melted_there && we_know_ && !ours.has_melted() && there_.melted->knows(v))", "false"),
     ("melt_name: what stood there gets its name back", "merge.cpp",
      "named = true;", "out->pop_back();"),
+    ("melt_way: what has no name gives way to an equal row that has one", "merge.cpp",
+     "gives_way || (names(ours, v)", "(names(ours, v)"),
     ("melt_noted: an entry for what is in row state already folds to nothing", "fold.cpp",
      "if (std::none_of(events_.begin(), events_.end(), noted)) return;", "return;"),
 ]

@@ -369,6 +369,126 @@ TEST_CASE("melting: a row that all have keeps its place against one of a site th
 
 namespace {
 
+// What strangers have of each other before all have met.
+void meet_all(std::vector<Database*> all) {
+  for (int round = 0; round < 3; ++round) {
+    for (Database* a : all) {
+      for (Database* b : all) {
+        if (a != b) sync(a, b);
+      }
+    }
+  }
+}
+
+// Databases that have not met.
+struct Strangers {
+  Database a{1}, b{2}, c{3}, d{4};
+  Strangers() {
+    for (Database* db : {&a, &b, &c, &d}) db->port.join_members();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("melting: a melted row is not lost to a stranger who has it by its name",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "one", 10);
+  s.a.add_item(2, "two", 20);
+  REQUIRE(s.d.apply(s.a.export_for(s.d.vector(), {}, 1).bytes).ok());  // the first row alone
+  maintain(&s.c);
+  s.d.pull(&s.c);
+  s.c.pull(&s.d);
+  REQUIRE(s.c.has_item(1));
+  s.a.add_item(3, "three", 30);
+  maintain(&s.a);
+  REQUIRE(states(s.a) == 0);
+  s.a.pull(&s.c);
+  CHECK(s.a.has_item(1));
+  meet_all({&s.a, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.c, &s.d}) {
+    CHECK(db->has_item(1));
+    CHECK(db->has_item(3));
+    CHECK(db->conflicts().empty());
+  }
+}
+
+TEST_CASE("melting: a delete that others have forgotten is one also beside a row of one's own",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.c.swap_with(&s.a);
+  s.b.add_item(1, "of b", 11);
+  s.d.pull(&s.b);
+  s.a.add_item(2, "two", 20);
+  REQUIRE(s.b.apply(s.a.export_for(s.b.vector(), {}, 1).bytes).ok());  // the first row alone
+  s.a.erase_item(1);
+  for (int i = 0; i < 2; ++i) s.c.swap_with(&s.a);
+  s.d.pull(&s.c);  // has the tombstone
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.b.pull(&s.a);
+  CHECK(s.b.conflicts() == std::vector<std::string>{"update_delete"});
+  meet_all({&s.a, &s.b, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.b, &s.c, &s.d}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("of b")));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
+TEST_CASE("melting: a row that a stranger may have deleted and forgotten is written anew",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.a.erase_item(1);
+  s.b.add_item(1, "of b", 11);
+  s.b.set(1, "name", text("still of b"));
+  s.d.pull(&s.b);
+  s.d.pull(&s.a);
+  REQUIRE(s.d.conflicts() == std::vector<std::string>{"update_delete"});
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.b.pull(&s.a);
+  meet_all({&s.a, &s.b, &s.d});
+  for (const Database* db : {&s.a, &s.b, &s.d}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("still of b")));
+    CHECK(db->shown(1, "code") == OwnedValue(integer(11)));
+    CHECK(db->conflicts().empty());
+  }
+}
+
+TEST_CASE("melting: where the later of delete and update decides, an unsent delete is of now",
+          "[melting][unit]") {
+  Database a(1, false), b(2, false), c(3, false);
+  TableRules rules = item_rules();
+  rules.on_delete = OnDelete::last_writer;
+  for (Database* db : {&a, &b, &c}) {
+    db->port.enable(rules);
+    db->port.join_members();
+  }
+  a.add_item(1, "one", 10);
+  for (int i = 0; i < 2; ++i) {
+    a.swap_with(&b);
+    a.swap_with(&c);
+  }
+  b.erase_item(1);
+  a.port.set_clock(b.port.now_ms() + 60'000);
+  a.set(1, "name", text("later"));
+  a.port.retire(b.port.id());
+  for (int i = 0; i < 2; ++i) a.swap_with(&c);
+  REQUIRE(maintain(&a).melted > 0);  // c still knows the version
+  b.port.take_identity(site_id(9));
+  b.port.join_members();
+  for (int i = 0; i < 2; ++i) {
+    sync(&b, &a);
+    sync(&c, &a);
+  }
+  for (const Database* db : {&a, &b, &c}) {
+    CHECK_FALSE(db->has_item(1));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
+namespace {
+
 // Notes keep the items that they refer to.
 TableRules note_rules() {
   return {{"note", {{"id", "integer"}, {"item_id", "integer"}}, {0}},

@@ -100,7 +100,9 @@ class Joiner {
       const Version& v = theirs.version(i);
       // What our melted version stood for has to be here by its name when that goes; and so has
       // what stood in a row of which nothing is left here.
-      const bool unnamed = names(ours, v) && ((ours.has_melted() && replaced) || !trace_);
+      const bool gives_way = ours.has_melted() && here_.melted == nullptr;
+      const bool unnamed =
+          gives_way || (names(ours, v) && ((ours.has_melted() && replaced) || !trace_));
       const bool take = v.melted() ? replaced : !ours.has(v) && (!here_.has(v) || unnamed);
       if (take) out->push_back({v, false, i});
     }
