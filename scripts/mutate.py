@@ -207,6 +207,8 @@ MUTATIONS = [
      "apply_foreign.cpp", "if (parent->before.empty() ||", "if (true ||"),
     ("melt_place: of two claims the one that all have stays, by a write of now",
      "apply_held.cpp", "return renew_claim(table, mine, outcome.claimed, &rival);", "return {};"),
+    ("melt_member: a member's claim is the later", "apply_held.cpp",
+     "*yes = heard.empty() || !site_.melted.covered_by(heard[0].vector);", "*yes = true;"),
     ("melt_parked: tombstones stay while rows wait for their table", "horizon.cpp",
      "if (parked_ && !lives(row)) continue;", ""),
     ("melt_stands: a version may be what stands there without a name", "merge.cpp",

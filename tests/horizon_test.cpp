@@ -367,6 +367,25 @@ TEST_CASE("melting: a row that all have keeps its place against one of a site th
   }
 }
 
+TEST_CASE("melting: a member that has seen what melted, and claims its unique value, is the later",
+          "[melting][unit]") {
+  Group g;
+  g.b.port.set_clock(g.a.port.now_ms() + 60'000);
+  g.b.add_item(2, "two", 10);
+  g.a.add_item(1, "one", 10);
+  g.b.pull(&g.a);
+  REQUIRE_FALSE(g.b.has_item(1));  // held
+  g.b.erase_item(2);
+  g.a.pull(&g.b);
+  REQUIRE(maintain(&g.a).melted > 0);
+  REQUIRE(g.b.add_item(3, "three", 10));
+  const uint64_t written = g.a.port.data().log.size();
+  g.a.pull(&g.b);
+  CHECK(g.a.has_item(3));
+  CHECK_FALSE(g.a.has_item(1));
+  CHECK(g.a.port.data().log.size() == written);
+}
+
 namespace {
 
 // What strangers have of each other before all have met.

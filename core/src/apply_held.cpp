@@ -324,8 +324,9 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
     const Version theirs = claim(table, rival, outcome.claimed);
-    const bool melted = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
-    if (melted && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
+    bool unsure = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
+    if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
+    if (unsure && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
       return renew_claim(table, mine, outcome.claimed, &rival);
     }
     // A deleted row that is kept makes way for any that lives.
@@ -337,9 +338,21 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
   return hold_refs(*losers, ConflictKind::unique);
 }
 
-// Of a claim that has melted nobody knows any more whether it was later than one that has not. Who
-// made the other had not seen it, so that is from a site that joined or came back: the row that
-// everybody has keeps its place, and where all of a sender's changes are in, by a write of now.
+// May `claim`, which came with this exchange, be earlier than one that has melted here? Not if its
+// site is known to have seen what melted here: it said so before it made the claim.
+Status ApplyRun::may_be_earlier(const Version& claim, bool* yes) {
+  *yes = false;
+  const bool came = header_ != nullptr && !site_.knowledge.knows(claim);
+  if (!came || claim.site == site_.self) return {};
+  std::vector<Acknowledgement> heard;
+  SYNCLINE_TRY(port_.load_acknowledgements({&claim.site, 1}, &heard));
+  *yes = heard.empty() || !site_.melted.covered_by(heard[0].vector);
+  return {};
+}
+
+// Of a claim that has melted nobody knows any more whether it was later than one of a site that
+// joined or came back: the row that everybody has keeps its place, and where all of a sender's
+// changes are in, by a write of now.
 Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
                              const std::vector<ColumnNumber>& columns, Work* row) {
   if (header_ == nullptr || !header_->last || !knowledge_after_.knows(other)) return {};

@@ -160,6 +160,7 @@ class ApplyRun {
                                 const std::vector<RowRef>& losers, bool* stored);
   Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                   std::vector<RowRef>* losers, bool* won);
+  Status may_be_earlier(const Version& claim, bool* yes);
   Status renew_claim(const TableInfo& table, const Version& other,
                      const std::vector<ColumnNumber>& columns, Work* row);
   Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);
