@@ -28,11 +28,11 @@ struct Blueprint {
   std::vector<Invariant> invariants;
   std::vector<Alteration> alterations;
 
-  // Whether the column is not there from the beginning.
+  // Whether the column is not there from the beginning. Conflicts of whole rows have no column: ""
+  // is none that an alteration which only drops one would add.
   bool adds(const std::string& table, const std::string& column) const {
-    return std::any_of(alterations.begin(), alterations.end(), [&](const Alteration& a) {
-      return a.table == table && a.adds == column;
-    });
+    const auto adds_it = [&](const Alteration& a) { return a.table == table && a.adds == column; };
+    return !column.empty() && std::any_of(alterations.begin(), alterations.end(), adds_it);
   }
 };
 
