@@ -455,6 +455,41 @@ TEST_CASE("apply: a row that waits for its parent drives its rival out once, not
   CHECK(stored.count(encode_key(std::vector<Value>{integer(2)})) == 1);
 }
 
+TEST_CASE("apply: a parent that one child keeps is there for the others", "[apply][unit]") {
+  const auto rules = [](const char* name, ForeignAction action) {
+    return TableRules{{name, {{"id", "integer"}, {"item_id", "integer"}}, {0}},
+                      {},
+                      {{{"item_id"}, "item", action}},
+                      {},
+                      0,
+                      OnDelete::update_wins};
+  };
+  Database a(1), b(2), c(3);
+  for (Database* db : {&a, &b, &c}) {
+    db->port.enable(rules("mention", ForeignAction::set_null));
+    db->port.enable(rules("ticket", ForeignAction::restrict));
+  }
+  const auto mentioned = [](const Database& db) {
+    return db.port.table("mention")->base.begin()->second.values[1];
+  };
+  a.add_item(1, "one", 10);
+  b.pull(&a), c.pull(&a);
+  a.erase_item(1);
+  REQUIRE(b.port.insert("mention", std::vector<Value>{integer(1), integer(1)}));
+  REQUIRE(c.port.insert("ticket", std::vector<Value>{integer(1), integer(1)}));
+  Database later = a;
+  a.pull(&b);
+  CHECK(mentioned(a).kind() == ValueKind::null);
+  a.pull(&c);  // now the ticket keeps the item
+  later.pull(&c), later.pull(&b);
+  b.pull(&c), b.pull(&later);  // both at once
+  for (const Database* db : {&a, &b, &later}) {
+    CHECK(db->has_item(1));
+    CHECK(mentioned(*db) == OwnedValue(integer(1)));
+    CHECK(db->conflicts() == std::vector<std::string>{"foreign_key"});
+  }
+}
+
 TEST_CASE("apply: the report is JSON with every count", "[apply][unit]") {
   ApplyReport report;
   report.applied = 3;

@@ -22,18 +22,27 @@ Status ApplyRun::settle_foreign_keys() {
     written.swap(written_);
     removed.swap(removed_);
     SYNCLINE_TRY(port_.find_dangling(written, removed, &dangling));
-    std::sort(dangling.begin(), dangling.end());
-    const auto same = [](const RowRef& a, const RowRef& b) {
-      return a.table == b.table && a.key == b.key;
-    };
-    dangling.erase(std::unique(dangling.begin(), dangling.end(), same), dangling.end());
-    for (const RowRef& child : dangling)
-      SYNCLINE_TRY(settle_child(child));
+    SYNCLINE_TRY(settle_children(std::move(dangling)));
   }
   return {};
 }
 
-Status ApplyRun::settle_child(const RowRef& child) {
+// Those that keep their parent come first: then it is there for its other children, which would
+// else be reset or held by the order in which they are looked at.
+Status ApplyRun::settle_children(std::vector<RowRef> children) {
+  std::sort(children.begin(), children.end());
+  const auto same = [](const RowRef& a, const RowRef& b) {
+    return a.table == b.table && a.key == b.key;
+  };
+  children.erase(std::unique(children.begin(), children.end(), same), children.end());
+  for (const bool only_keepers : {true, false}) {
+    for (const RowRef& child : children)
+      SYNCLINE_TRY(settle_child(child, only_keepers));
+  }
+  return {};
+}
+
+Status ApplyRun::settle_child(const RowRef& child, bool only_keepers) {
   const TableInfo* table = table_by_number(child.table);
   if (table == nullptr) return {};
   RowBatch batch;
@@ -44,6 +53,7 @@ Status ApplyRun::settle_child(const RowRef& child) {
   for (const ForeignKeyInfo& key : table->foreign_keys) {
     SYNCLINE_TRY(judge(*table, work, key, &fate));
   }
+  if (only_keepers && fate.parents.empty()) return {};
   if (!fate.explained) {  // its parent may have been kept for a sibling meanwhile
     std::vector<RowRef> dangling;
     SYNCLINE_TRY(port_.find_dangling(std::span<const RowRef>(&child, 1), {}, &dangling));
@@ -187,6 +197,7 @@ Status ApplyRun::keep_parent(const RowRef& parent, const RowRef& child, bool* ke
   note_held(*table, write.key, true, ConflictKind::foreign_key,
             "deleted, but kept while rows refer to it", &work.shown);
   held_here_.erase({table->number, parent.key});
+  views_.insert({table->number, parent.key});
   return {};
 }
 
@@ -207,6 +218,7 @@ Status ApplyRun::adjust(const TableInfo& table, Work* work, const std::string& r
   note_held(table, write.key, true, ConflictKind::foreign_key,
             reason + ": the row it refers to was deleted, so the reference was reset", &written);
   held_here_.erase({table.number, encode_key(write.key)});
+  views_.insert({table.number, encode_key(write.key)});
   return {};
 }
 
@@ -242,9 +254,8 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work) {
     const RowRef row{table.number, encode_key(write.key), {}};
     std::vector<RowRef> dangling;
     SYNCLINE_TRY(port_.find_dangling({}, std::span<const RowRef>(&row, 1), &dangling));
-    std::sort(dangling.begin(), dangling.end());
-    for (const RowRef& child : dangling)  // each by its own foreign key: not all want it back
-      SYNCLINE_TRY(settle_child(child));
+    // Each by its own foreign key: not all want it back.
+    SYNCLINE_TRY(settle_children(std::move(dangling)));
     RowBatch batch;
     Work again;
     SYNCLINE_TRY(fetch_one(table, row.key, &batch, &again));

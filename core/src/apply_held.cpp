@@ -14,6 +14,9 @@ namespace {
 // need one or two. The bound is for the unforeseen: what is left waits for the next exchange.
 constexpr int kRoundsMax = 1000;
 
+// Passes of rounds: each follows one link of a chain of deleted rows that are kept for one another.
+constexpr int kPassesMax = 20;
+
 // An assignment of what they show changes nothing: not for keys, nor where it would be counted.
 bool may_write_anew(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
   return std::none_of(columns.begin(), columns.end(), [&](ColumnNumber c) {
@@ -34,13 +37,15 @@ int compare_claims(const Version& a, const Version& b, const SiteTable& sites) {
 
 size_t ApplyRun::Waiting::add(const std::vector<RowRef>& refs) {
   size_t added = 0;
-  for (const RowRef& ref : refs) {
-    const auto row = std::make_pair(ref.table, ref.key);
-    if (!rows.insert(row).second) continue;
-    order.push_back(row);
-    ++added;
-  }
+  for (const RowRef& ref : refs)
+    added += add({ref.table, ref.key});
   return added;
+}
+
+size_t ApplyRun::Waiting::add(const std::pair<uint32_t, std::string>& row) {
+  if (!rows.insert(row).second) return 0;
+  order.push_back(row);
+  return 1;
 }
 
 Status ApplyRun::retry() {
@@ -134,6 +139,7 @@ void ApplyRun::note_held(const TableInfo& table, RowKey key, bool held, Conflict
     }
   }
   const auto ref = std::make_pair(table.number, record.key);
+  views_.erase(ref);
   if (held) {
     held_here_.insert(ref);
   } else {
@@ -159,7 +165,7 @@ Status ApplyRun::settle() {
     refs.insert(refs.begin(), held.begin(), held.end());
   }
   size_t stored = 0;
-  return refs.empty() ? Status() : try_held(refs, &stored);
+  return refs.empty() && views_.empty() ? Status() : try_held(refs, &stored);
 }
 
 Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
@@ -178,15 +184,21 @@ Status ApplyRun::hold_refs(std::vector<RowRef> refs, ConflictKind kind) {
 }
 
 // Stores what fits now, in rounds: a row let in lets in its children, and one that is displaced
-// frees what else it claimed. `stored` counts the rows that were let in.
+// frees what else it claimed. `stored` counts the rows that were let in. Rows that are kept or
+// reset are looked at until no more of them change: whether one is may follow from another that
+// was looked at later.
 Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   refused_.clear();
   Waiting waiting;
   waiting.add(refs);
   // What could not be kept for want of a row that came in since is tried anew, but not within one
   // pass: a row whose parent comes and goes would drive out its rival each time.
-  for (size_t before = waiting.rows.size() + 1; waiting.rows.size() < before;) {
-    before = waiting.rows.size();
+  bool again = true;
+  for (int pass = 0; pass < kPassesMax && again; ++pass) {
+    const size_t before = waiting.rows.size();
+    const auto views_before = views_;
+    for (const auto& row : views_)
+      waiting.add(row);
     given_up_.clear();
     bool progress = true;
     for (int round = 0; round < kRoundsMax && progress; ++round) {
@@ -196,6 +208,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
       SYNCLINE_TRY(try_together(&waiting, stored));
       progress = *stored > stored_before;
     }
+    again = waiting.rows.size() < before || views_ != views_before;
   }
   return {};
 }

@@ -59,6 +59,7 @@ class ApplyRun {
     std::set<std::pair<uint32_t, std::string>> rows;
     std::vector<std::pair<uint32_t, std::string>> order;
     size_t add(const std::vector<RowRef>& refs);  // returns how many are new
+    size_t add(const std::pair<uint32_t, std::string>& row);
   };
 
   // --- apply.cpp
@@ -134,7 +135,8 @@ class ApplyRun {
 
   // --- apply_foreign.cpp
   Status settle_foreign_keys();
-  Status settle_child(const RowRef& child);
+  Status settle_children(std::vector<RowRef> children);
+  Status settle_child(const RowRef& child, bool only_keepers = false);
   Status judge(const TableInfo& table, const Work& child, const ForeignKeyInfo& key,
                ChildFate* fate);
   static bool parent_key(const TableInfo& parent, const TableInfo& table, const Work& child,
@@ -201,6 +203,8 @@ class ApplyRun {
   std::vector<RowRef> written_, removed_;  // for foreign keys; since the last settle
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
   std::set<std::pair<uint32_t, std::string>> held_here_;
+  // Stored rows that this run found kept or adjusted for the sake of foreign keys.
+  std::set<std::pair<uint32_t, std::string>> views_;
   std::deque<ConflictRecord> records_;
   std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
   bool together_ = false;  // foreign keys are looked at when all have been tried
