@@ -5,6 +5,7 @@
 
 #include "syncline/limits.h"
 #include "syncline/membership.h"
+#include "syncline/origin.h"
 
 namespace syncline {
 namespace {
@@ -214,6 +215,11 @@ bool can_melt(const RowState& row, const TableInfo& table, const VersionVector& 
     return false;
   }
   if (any_version(row, [&](const Version& v) { return !melted.knows(v); })) return false;
+  // A decision that was taken back: that its conflict is open again stands in the note alone.
+  const auto reopens = [](const VersionNote& note) {
+    return note.column == kRowNote && may_reopen(note.bytes);
+  };
+  if (std::any_of(row.notes.begin(), row.notes.end(), reopens)) return false;
   if (!lives(row)) return true;
   // A live row: one version a cell, and nothing that the base table does not show.
   const auto dead = [](const Version& v) { return v.dead; };
