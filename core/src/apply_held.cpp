@@ -98,7 +98,9 @@ Status ApplyRun::hold(const TableInfo& table, Work* work, ConflictKind kind,
                       const std::string& reason) {
   // A deleted row that was kept is no row: it goes, and is not kept again by this run.
   const bool dead = !row_lives(work->after, site_.sites, table.on_delete);
-  if (dead) given_up_.insert({table.number, encode_key(work->local->key)});
+  const auto ref = std::make_pair(table.number, encode_key(work->local->key));
+  if (dead) given_up_.insert(ref);
+  if (kind == ConflictKind::foreign_key && took_place_.count(ref) > 0) in_vain_.insert(ref);
   work->after.held = !dead;
   work->after.kept = false;
   work->nulls.clear(), work->defaults.clear();
@@ -191,15 +193,16 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   refused_.clear();
   Waiting waiting;
   waiting.add(refs);
-  // What could not be kept for want of a row that came in since is tried anew, but not within one
-  // pass: a row whose parent comes and goes would drive out its rival each time.
+  // What could not be kept or take a place for want of a row that came in since is tried anew, but
+  // not within one pass: a row whose parent comes and goes would drive out its rival each time. It
+  // may even be the rival that its parent depends on.
   bool again = true;
   for (int pass = 0; pass < kPassesMax && again; ++pass) {
     const size_t before = waiting.rows.size();
     const auto views_before = views_;
     for (const auto& row : views_)
       waiting.add(row);
-    given_up_.clear();
+    given_up_.clear(), took_place_.clear(), in_vain_.clear();
     bool progress = true;
     for (int round = 0; round < kRoundsMax && progress; ++round) {
       const size_t stored_before = *stored;
@@ -331,6 +334,8 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
                           std::vector<RowRef>* losers, bool* won) {
   const Version mine = claim(table, work, outcome.claimed);
   const std::string own_key = encode_key(work.local->key);
+  const auto self = std::make_pair(table.number, own_key);
+  if (in_vain_.count(self) > 0) return {};
   for (const std::string& key : outcome.rivals) {
     RowBatch batch;
     Work rival;
@@ -348,6 +353,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     losers->push_back({table.number, key, outcome.reason});
   }
   *won = !losers->empty();
+  if (*won) took_place_.insert(self);
   return hold_refs(*losers, ConflictKind::unique);
 }
 

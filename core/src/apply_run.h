@@ -207,6 +207,8 @@ class ApplyRun {
   std::set<std::pair<uint32_t, std::string>> views_;
   std::deque<ConflictRecord> records_;
   std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
+  // Rows that drove out a rival, and those of them that had to go all the same.
+  std::set<std::pair<uint32_t, std::string>> took_place_, in_vain_;
   bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
   // While rows are shown anew: what was, under the policies that were. Else null.
