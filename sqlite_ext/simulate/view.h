@@ -69,7 +69,7 @@ struct Records {
   std::map<std::string, std::string> listed, expected;  // open conflicts: id -> in words
   std::map<std::string, std::string> held;  // rows: in words -> the INSERT that would store it
 };
-// Conflicts in a column that is `open` are left out.
+// Conflicts in a column that is `open` are left out, also where a table's grain is the row.
 using IsOpen = std::function<bool(const std::string& table, const std::string& column)>;
 Status read_records(sqlite3* db, const IsOpen& open, Records* out);
 
