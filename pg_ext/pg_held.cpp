@@ -162,7 +162,21 @@ Status Decider::hold_again(std::span<const Value> held_values) {
   std::vector<StoreOutcome> outcomes;
   SYNCLINE_TRY(port.store(*table_, std::span<const RowWrite>(&write, 1), &outcomes));
   SYNCLINE_TRY(port.finish());
-  return add_own_growth(site, begin);
+  SYNCLINE_TRY(add_own_growth(site, begin));
+  // Whatever else was in conflict here, the new version has replaced.
+  std::vector<Conflict> gone;
+  find_conflicts(*table_, row_.key, row_.state, site_.sites, &gone);
+  std::vector<ConflictRecord> records;
+  for (const Conflict& conflict : gone) {
+    ConflictRecord& record = records.emplace_back();
+    record.table = table_;
+    record.key = stored_.key;
+    record.pk_json = stored_.text.pk;
+    record.conflict = conflict;
+    record.opened = false;
+    record.end = conflict_end(conflict, row, site.sites);
+  }
+  return record_conflicts(records, site_.sites);
 }
 
 Status Decider::record_held(std::span<const Value> held_values) {

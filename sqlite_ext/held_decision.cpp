@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/decide.h"
 #include "sqlite_ext/log_fold.h"
 #include "syncline/conflicts.h"
@@ -185,6 +186,9 @@ Status hold_again(Operation* operation, DecisionWriter* writer, TableAccess* acc
   const TableAccess::StateWrite write = {
       scene.key, pack_row(row, access->table(), &shown, false, &packed)};
   SYNCLINE_TRY(access->write_states({&write, 1}));
+  // Whatever else was in conflict here, it has replaced.
+  SYNCLINE_TRY(close_superseded(db, access->table(), scene.stored.key, {scene.stored.text.id}, row,
+                                registry.sites));
   registry.folded = head.seq;
   SYNCLINE_TRY(save_meta(db, "folded", Value::integer(static_cast<int64_t>(head.seq))));
   return raise_floor(db, version.hlc + 1);

@@ -245,6 +245,27 @@ def _(_t, a, b):
     assert rows(b, "SELECT count(*) FROM item WHERE title LIKE '{\"id\": %'") == [("3",)]
 
 
+@case("deciding: a row that is held again closes what else was in conflict about it")
+def _(_t, a, b):
+    create("CREATE TABLE place (id INTEGER PRIMARY KEY, code TEXT UNIQUE);", a, b)
+    run("INSERT INTO place VALUES (1, 'x')", a)
+    run("INSERT INTO place VALUES (2, 'x')", b)
+    sync(a, b)
+    found = open_id(a)
+    assert field(a, found, "kind") == "unique"
+    held = 3 - int(a.value("SELECT id FROM place"))
+    decide(a, found, "local")  # the row is given up
+    run(f"INSERT INTO place VALUES ({held}, 'y')", b)  # over the held row, which is not seen there
+    sync(a, b)
+    other = open_id(a)
+    assert field(a, other, "kind") == "update_delete"
+    a.value(f"SELECT sync_undo({quote(found)})")
+    assert (field(a, found, "status"), field(a, other, "status")) == ("open", "closed")
+    sync(a, b)
+    equal([a, b], ["place"])
+    assert [r[4] for r in conflicts(a)] == [r[4] for r in conflicts(b)] == ["unique"]
+
+
 @case("deciding: skip leaves it open, with the note; a preview writes nothing")
 def _(_t, a, b):
     start(a, b, status="manual")
