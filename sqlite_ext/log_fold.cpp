@@ -67,8 +67,8 @@ Status settle_columns(TableAccess* access, RowKey key, const Registry& registry,
 }
 
 // What fold_row needs beside the events: the last image, and what policies want to know.
-Status gather(TableAccess* access, const LocalRow& local, std::span<const LogEvent> settled,
-              Arena* arena, FoldInput* input) {
+Status gather(TableAccess* access, const Registry& registry, const LocalRow& local,
+              std::span<const LogEvent> settled, Arena* arena, FoldInput* input) {
   if (settled.empty()) return {};
   std::vector<uint64_t> seqs;
   if (!input->exists || access->has_noted()) {
@@ -76,7 +76,9 @@ Status gather(TableAccess* access, const LocalRow& local, std::span<const LogEve
       seqs.push_back(event.seq);
   }
   if (!input->exists) {
-    SYNCLINE_TRY(access->read_image(local.key, seqs, arena, &input->image));
+    const auto at = static_cast<size_t>(registry.position(access->table().number));
+    SYNCLINE_TRY(access->read_image(local.key, seqs, registry.extras[at].known_after, arena,
+                                    &input->image));
   } else if (access->has_noted()) {
     LocalRow base = local;
     if (!base.stored) SYNCLINE_TRY(access->read_base(local.key, arena, &base));
@@ -117,7 +119,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   input.self = registry.self();
   input.events = settled;
   input.exists = exists;
-  SYNCLINE_TRY(gather(access, *local, settled, arena, &input));
+  SYNCLINE_TRY(gather(access, registry, *local, settled, arena, &input));
   fold_row(input, table, registry.sites, arena, &work->row);
   if (settled.empty()) return {};
   if (!local->has_state && is_bare_baseline(work->row, table)) return {};

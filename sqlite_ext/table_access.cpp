@@ -258,7 +258,8 @@ Status TableAccess::probe_range(RowKey first, RowKey last, bool* state, bool* ba
   return probe(quote_name(base_.name), columns, base);
 }
 
-Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
+Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs,
+                               std::span<const uint64_t> known_after, Arena* arena,
                                std::span<const Value>* image) {
   *image = {};
   const std::span<Value> values = arena->values(table_.column_count());
@@ -269,8 +270,10 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs, Arena
     bool found = false;
     SYNCLINE_TRY(read_image_.next(&found));
     if (found) {
-      for (size_t c = 0; c < imaged_.size(); ++c) {
-        values[imaged_[c]] = to_wire(imaged_[c], read_image_.value(static_cast<int>(c)), arena);
+      for (size_t at = 0; at < imaged_.size(); ++at) {
+        const ColumnNumber c = imaged_[at];
+        if (c < known_after.size() && known_after[c] >= seqs[i]) continue;
+        values[c] = to_wire(c, read_image_.value(static_cast<int>(at)), arena);
       }
     }
     read_image_.reset();

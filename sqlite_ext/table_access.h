@@ -31,10 +31,12 @@ class TableAccess {
   // Whether state or base table may have a row with a key from `first` to `last`. Two probes that
   // spare two for each row of a batch when a table is being filled.
   Status probe_range(RowKey first, RowKey last, bool* state, bool* base) const;
-  // Values by column that were deleted at one of `events`, newest first; empty if there are none.
   // Has the log entry at `seq` an image of the row that it deleted?
   Status has_image(uint64_t seq, bool* yes);
-  Status read_image(RowKey key, std::span<const uint64_t> seqs, Arena* arena,
+  // Values by column that were deleted at the last of `seqs` that has an image; absent if none has,
+  // and in columns that capture did not know then (`known_after`: TableExtra).
+  Status read_image(RowKey key, std::span<const uint64_t> seqs,
+                    std::span<const uint64_t> known_after, Arena* arena,
                     std::span<const Value>* image);
 
   // By column: what the first of the updates at `events` that changed it saw there; absent where

@@ -279,6 +279,20 @@ def _(t):
         assert not db.rows("SELECT * FROM sync_conflicts"), db.rows("SELECT * FROM sync_conflicts")
 
 
+@test("S15: a row that was deleted before a column was added comes back with its default there")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, y)")
+    a.run("INSERT INTO t VALUES(1, 1)")
+    sync(a, b)
+    b.run("DELETE FROM t")  # not folded before the column is there
+    a.run("UPDATE t SET y = 2")
+    for db in (a, b):
+        db.run("ALTER TABLE t ADD COLUMN x INTEGER NOT NULL DEFAULT 3")
+    sync(a, b)
+    for db in (a, b):
+        assert db.rows("SELECT * FROM t") == [(1, 2, 3)], db.rows("SELECT * FROM sync_conflicts")
+
+
 @test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
