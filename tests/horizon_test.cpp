@@ -176,27 +176,6 @@ TEST_CASE("melting: rows that still have something to decide keep their state",
   CHECK(g.a.port.table("item")->state.empty());
 }
 
-TEST_CASE("melting: a conflict that was opened again is not forgotten", "[melting][unit]") {
-  SiteTable sites;
-  const SiteIndex ann = sites.intern(site_id(1));
-  TableInfo table;
-  table.columns.resize(2);
-  table.key = {0};
-  table.baseline = melted_version(&sites);
-  const Version version{3, hlc_from_ms(1000), ann, false};
-  RowState row;
-  row.column_count = 2;
-  row.rest = {version};
-  row.rest_values.assign(2, Value::same());
-  VersionVector melted;
-  melted.set(ann, {3, version.hlc});
-  CHECK(can_melt(row, table, melted));
-  row.set_note(kRowNote, version, "{\"actor\": \"ann\"}");
-  CHECK(can_melt(row, table, melted));
-  row.set_note(kRowNote, version, "{\"reopens\": {\"id\": \"ab\"}}");
-  CHECK_FALSE(can_melt(row, table, melted));
-}
-
 TEST_CASE("melting: equal values that two sites wrote are two versions", "[melting][unit]") {
   Group g;
   g.a.add_item(1, "one", 10);

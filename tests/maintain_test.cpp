@@ -1,6 +1,7 @@
 // core maintain.h and membership.h: options and report of sync_maintain(), how sites stand, and who
-// may be retired.
+// may be retired; of horizon.h, a rule about what melts that no database in memory comes to.
 #include "support/catch.hpp"
+#include "syncline/horizon.h"
 #include "syncline/maintain.h"
 
 using namespace syncline;
@@ -163,4 +164,25 @@ TEST_CASE("maintain: a site that is known can be retired, this one cannot", "[ma
   CHECK(text.find("\"note\":\"lost\"") != std::string::npos);
   CHECK(text.find("already") == std::string::npos);
   CHECK(retirement_to_json(standing(all, 4), "").find("\"already\":true") != std::string::npos);
+}
+
+TEST_CASE("melting: a conflict that was opened again is not forgotten", "[melting][unit]") {
+  SiteTable sites;
+  const SiteIndex ann = sites.intern(id_of(1));
+  TableInfo table;
+  table.columns.resize(2);
+  table.key = {0};
+  table.baseline = melted_version(&sites);
+  const Version version{3, hlc_from_ms(1000), ann, false};
+  RowState row;
+  row.column_count = 2;
+  row.rest = {version};
+  row.rest_values.assign(2, Value::same());
+  VersionVector melted;
+  melted.set(ann, {3, version.hlc});
+  CHECK(can_melt(row, table, melted));
+  row.set_note(kRowNote, version, "{\"actor\": \"ann\"}");
+  CHECK(can_melt(row, table, melted));
+  row.set_note(kRowNote, version, "{\"reopens\": {\"id\": \"ab\"}}");
+  CHECK_FALSE(can_melt(row, table, melted));
 }
