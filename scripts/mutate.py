@@ -209,6 +209,8 @@ MUTATIONS = [
      "apply_held.cpp", "return renew_claim(table, mine, outcome.claimed, &rival);", "return {};"),
     ("melt_member: a member's claim is the later", "apply_held.cpp",
      "*yes = heard.empty() || !site_.melted.covered_by(heard[0].vector);", "*yes = true;"),
+    ("melt_again: one that a policy shows again may be the earlier", "apply_held.cpp",
+     "site_.melted.entry(s).hlc >= claim.hlc", "false"),
     ("melt_parked: tombstones stay while rows wait for their table", "horizon.cpp",
      "if (parked_ && !lives(row)) continue;", ""),
     ("melt_stands: a version may be what stands there without a name", "merge.cpp",

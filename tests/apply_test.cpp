@@ -423,6 +423,33 @@ TEST_CASE("apply: a policy that arrives shows rows anew, before the chunk's own 
   CHECK(b.conflicts().empty());
 }
 
+TEST_CASE("apply: a value that a policy shows again takes no place of a later one that has melted",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  for (Database* db : {&a, &b}) db->port.join_members();
+  a.add_item(1, "one", 10);
+  for (int i = 0; i < 2; ++i) a.swap_with(&b);
+  a.set(1, "code", integer(30));
+  b.port.set_clock(a.port.now_ms() + 1000);
+  b.set(1, "code", Value::null());  // later
+  a.swap_with(&b);
+  a.port.set_clock(b.port.now_ms() + 1000);
+  REQUIRE(a.add_item(2, "two", 30));
+  for (int i = 0; i < 2; ++i) a.swap_with(&b);
+  MeltReport report;
+  REQUIRE(b.port.maintain(1000, &report).ok());
+  REQUIRE(report.melted == 1);  // a knows the version of the second row
+  REQUIRE(b.port.set_policy("item", "code", "first_writer").ok());
+  for (int i = 0; i < 2; ++i) {
+    b.set(2, "n", integer(i));
+    a.swap_with(&b);
+    CHECK(a.shown(2, "code") == OwnedValue(integer(30)));
+    CHECK(b.shown(2, "code") == OwnedValue(integer(30)));
+    CHECK_FALSE(a.has_item(1));
+    CHECK_FALSE(b.has_item(1));
+  }
+}
+
 TEST_CASE("apply: a row that waits for its parent drives its rival out once, not for ever",
           "[apply][unit]") {
   const TableRules tickets = {

@@ -357,12 +357,17 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
   return hold_refs(*losers, ConflictKind::unique);
 }
 
-// May `claim`, which came with this exchange, be earlier than one that has melted here? Not if its
-// site is known to have seen what melted here: it said so before it made the claim.
+// May `claim` be earlier than one that has melted here? Not one that comes of a site known to have
+// seen what melted here: it said so before it made the claim. One that was here already has waited,
+// or shows again under a new policy: it is later for sure if its clock is.
 Status ApplyRun::may_be_earlier(const Version& claim, bool* yes) {
-  *yes = false;
-  const bool came = header_ != nullptr && !site_.knowledge.knows(claim);
-  if (!came || claim.site == site_.self) return {};
+  if (site_.knowledge.knows(claim)) {
+    *yes = false;
+    for (SiteIndex s = 0; s < site_.melted.size(); ++s) {
+      *yes = *yes || (site_.melted.seq(s) > 0 && site_.melted.entry(s).hlc >= claim.hlc);
+    }
+    return {};
+  }
   std::vector<Acknowledgement> heard;
   SYNCLINE_TRY(port_.load_acknowledgements({&claim.site, 1}, &heard));
   *yes = heard.empty() || !site_.melted.covered_by(heard[0].vector);
