@@ -1,0 +1,94 @@
+// Part of horizon_test: databases that have dropped metadata and never met (apply_full.cpp,
+// merge.cpp). What they have forgotten of each other leaves no difference when they meet.
+#include "support/melting_group.hpp"
+
+using namespace syncline;
+using namespace syncline::test;
+
+namespace {
+
+// What strangers have of each other before all have met.
+void meet_all(std::vector<Database*> all) {
+  for (int round = 0; round < 3; ++round) {
+    for (Database* a : all) {
+      for (Database* b : all) {
+        if (a != b) sync(a, b);
+      }
+    }
+  }
+}
+
+// Databases that have not met.
+struct Strangers {
+  Database a{1}, b{2}, c{3}, d{4};
+  Strangers() {
+    for (Database* db : {&a, &b, &c, &d}) db->port.join_members();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("melting: a melted row is not lost to a stranger who has it by its name",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "one", 10);
+  s.a.add_item(2, "two", 20);
+  REQUIRE(s.d.apply(s.a.export_for(s.d.vector(), {}, 1).bytes).ok());  // the first row alone
+  maintain(&s.c);
+  s.d.pull(&s.c);
+  s.c.pull(&s.d);
+  REQUIRE(s.c.has_item(1));
+  s.a.add_item(3, "three", 30);
+  maintain(&s.a);
+  REQUIRE(states(s.a) == 0);
+  s.a.pull(&s.c);
+  CHECK(s.a.has_item(1));
+  meet_all({&s.a, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.c, &s.d}) {
+    CHECK(db->has_item(1));
+    CHECK(db->has_item(3));
+    CHECK(db->conflicts().empty());
+  }
+}
+
+TEST_CASE("melting: a delete that others have forgotten is one also beside a row of one's own",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.c.swap_with(&s.a);
+  s.b.add_item(1, "of b", 11);
+  s.d.pull(&s.b);
+  s.a.add_item(2, "two", 20);
+  REQUIRE(s.b.apply(s.a.export_for(s.b.vector(), {}, 1).bytes).ok());  // the first row alone
+  s.a.erase_item(1);
+  for (int i = 0; i < 2; ++i) s.c.swap_with(&s.a);
+  s.d.pull(&s.c);  // has the tombstone
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.b.pull(&s.a);
+  CHECK(s.b.conflicts() == std::vector<std::string>{"update_delete"});
+  meet_all({&s.a, &s.b, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.b, &s.c, &s.d}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("of b")));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
+TEST_CASE("melting: a row that a stranger may have deleted and forgotten is written anew",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.a.erase_item(1);
+  s.b.add_item(1, "of b", 11);
+  s.b.set(1, "name", text("still of b"));
+  s.d.pull(&s.b);
+  s.d.pull(&s.a);
+  REQUIRE(s.d.conflicts() == std::vector<std::string>{"update_delete"});
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.b.pull(&s.a);
+  meet_all({&s.a, &s.b, &s.d});
+  for (const Database* db : {&s.a, &s.b, &s.d}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("still of b")));
+    CHECK(db->shown(1, "code") == OwnedValue(integer(11)));
+    CHECK(db->conflicts().empty());
+  }
+}
