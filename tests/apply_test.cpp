@@ -505,9 +505,11 @@ TEST_CASE("apply: a parent that one child keeps is there for the others", "[appl
   REQUIRE(b.port.insert("mention", std::vector<Value>{integer(1), integer(1)}));
   REQUIRE(c.port.insert("ticket", std::vector<Value>{integer(1), integer(1)}));
   Database later = a;
-  a.pull(&b);
+  CHECK(a.pull(&b).conflicts == 1);  // of the mention
   CHECK(mentioned(a).kind() == ValueKind::null);
-  a.pull(&c);  // now the ticket keeps the item
+  CHECK(a.pull(&c).conflicts == 1);  // now the ticket keeps the item
+  b.add_item(2, "two", 10);
+  CHECK(a.pull(&b).conflicts == 0);  // nothing new about either
   later.pull(&c), later.pull(&b);
   b.pull(&c), b.pull(&later);  // both at once
   for (const Database* db : {&a, &b, &later}) {

@@ -89,6 +89,7 @@ Status ApplyRun::fetch_one(const TableInfo& table, const std::string& key, RowBa
   batch->rows[0].key = batch->arena.copy(row_key);
   work->local = &batch->rows[0];
   SYNCLINE_TRY(load_row(*work->local, table, &work->before));
+  note_view_before({table.number, key}, work->before);
   work->after = work->before;
   return {};
 }

@@ -329,7 +329,15 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   }
   if (table.referred && leaves) removed_.push_back({table.number, encode_key(write.key), {}});
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
-  if (waited && table.present) note_free(table, write.key, work.after);
+  if (waited && table.present) {
+    note_view_before({table.number, encode_key(write.key)}, work.before);
+    note_free(table, write.key, work.after);
+  }
+}
+
+void ApplyRun::note_view_before(const std::pair<uint32_t, std::string>& row,
+                                const RowState& before) {
+  if ((before.kept || before.adjusted) && views_.count(row) == 0) views_before_.insert(row);
 }
 
 // Conflicts that the row shows now and did not before are opened, the others closed.
@@ -387,7 +395,14 @@ Status ApplyRun::record() {
     last[records_[i].conflict.id] = i;
   std::vector<ConflictRecord> records;
   for (size_t i = 0; i < records_.size(); ++i) {
-    if (last[records_[i].conflict.id] == i) records.push_back(std::move(records_[i]));
+    if (last[records_[i].conflict.id] != i) continue;
+    const auto row = std::make_pair(records_[i].table->number, records_[i].key);
+    // Held rows are counted apart, other kinds where they were found.
+    if (views_.count(row) > 0 && views_before_.count(row) == 0 && records_[i].opened &&
+        records_[i].conflict.kind == ConflictKind::foreign_key) {
+      ++report_.conflicts;
+    }
+    records.push_back(std::move(records_[i]));
   }
   records_.clear();
   return port_.record_conflicts(records);

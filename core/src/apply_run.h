@@ -173,6 +173,7 @@ class ApplyRun {
                  const std::string& reason, const ShownRow* shown);
   // The same for one that is held no more: by whose decision, if it was one.
   void note_free(const TableInfo& table, RowKey key, const RowState& row);
+  void note_view_before(const std::pair<uint32_t, std::string>& row, const RowState& before);
 
   Port& port_;
   const ApplyOptions& options_;
@@ -205,6 +206,8 @@ class ApplyRun {
   std::set<std::pair<uint32_t, std::string>> held_here_;
   // Stored rows that this run found kept or adjusted for the sake of foreign keys.
   std::set<std::pair<uint32_t, std::string>> views_;
+  // Rows that were kept or adjusted before this run: their conflict is open since then.
+  std::set<std::pair<uint32_t, std::string>> views_before_;
   std::deque<ConflictRecord> records_;
   std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
   // Rows that drove out a rival, and those of them that had to go all the same.
