@@ -2,7 +2,6 @@
 // docs/merge_rules.md, "Melting", has the rules.
 #include <algorithm>
 #include <numeric>
-#include <tuple>
 
 #include "apply_run.h"
 #include "syncline/horizon.h"
@@ -230,7 +229,6 @@ Status ApplyRun::remember_referred(const TableInfo& table, std::span<Work* const
 Status ApplyRun::join_missing(const TableInfo& table, Work* work, bool* touched) {
   SYNCLINE_TRY(load_row(*work->local, table, &work->before));
   work->news = false;
-  work->named = Version();
   const Known there{&header_->knowledge, nullptr, &header_->melted};
   bool same = false;
   SYNCLINE_TRY(name_melted(table, nullptr, work, &same));
@@ -238,57 +236,14 @@ Status ApplyRun::join_missing(const TableInfo& table, Work* work, bool* touched)
   RowChange nothing;
   nothing.state.column_count = table.column_count();
   join_rows(work->before, here, nothing, there, site_.sites, &work->after);
-  if (any_version(work->after, [](const Version& v) { return !v.dead; })) {
-    // What they know and do not have they have deleted, and with it the row.
-    if (!same_versions(work->before, work->after)) {
-      SYNCLINE_TRY(entomb(table, work));
-    } else if (!here.covers(there.melted)) {
-      SYNCLINE_TRY(write_anew(table, work));
-    }
-  }
+  // What they know and do not have they have deleted, and with it the row.
+  const bool lives = any_version(work->after, [](const Version& v) { return !v.dead; });
+  if (lives && !same_versions(work->before, work->after)) SYNCLINE_TRY(entomb(table, work));
   work->after.context = 0;
   if (!work->after.empty()) {
     work->after.context = context_for(work->before.context, nullptr);
   }
   *touched = work->news || !same_versions(work->before, work->after);
-  return {};
-}
-
-// The sender has no such row, or one that it deleted and forgot. Who still has that tombstone has
-// it beside versions of ours and would keep it, since we count as knowing it from now on. So the
-// row is written anew: it travels whole, and what it does not hold is gone.
-Status ApplyRun::write_anew(const TableInfo& table, Work* work) {
-  RowState& row = work->after;
-  const bool dead = !row_lives(row, site_.sites, table.on_delete);
-  // Of what was written last; other versions, and cells that were written since, stay as they are.
-  const auto last = std::find_if(row.rest.rbegin(), row.rest.rend(),
-                                 [&](const Version& v) { return v.dead == dead; });
-  if (last == row.rest.rend() || last->same_dot(work->named)) return {};
-  const Version before = *last;
-  Version fresh;
-  SYNCLINE_TRY(fresh_version(table, work->local->key, &fresh));
-  fresh.dead = dead;
-  std::vector<VersionNote> notes;
-  for (const VersionNote& note : row.notes) {
-    if (note.site != before.site || note.seq != before.seq) continue;
-    if (note.column == kRowNote) {
-      notes.push_back({kRowNote, fresh.site, fresh.seq, note.bytes});
-    } else if (row.exceptions(note.column).empty()) {  // a policy's: it goes by the version's name
-      for (size_t i = 0; i < row.rest.size(); ++i) {
-        const Value& value = row.rest_values[i * row.column_count + note.column];
-        row.cells.push_back({note.column, row.rest[i], value});
-      }
-    }
-    sort_versions(&row);
-  }
-  *last = fresh;
-  sort_versions(&row);
-  row.notes.insert(row.notes.end(), notes.begin(), notes.end());
-  row.drop_stale_notes();
-  std::sort(row.notes.begin(), row.notes.end(), [](const VersionNote& x, const VersionNote& y) {
-    return std::tie(x.column, x.site, x.seq) < std::tie(y.column, y.site, y.seq);
-  });
-  work->news = true;
   return {};
 }
 
@@ -386,7 +341,6 @@ Status ApplyRun::name_melted(const TableInfo& table, const RowChange* theirs, Wo
     if (c.version.melted()) c.version = named;
   }
   sort_versions(&row);
-  work->named = named;
   work->news = true;
   return {};
 }

@@ -41,7 +41,6 @@ class ApplyRun {
     std::vector<ColumnNumber> nulls, defaults;  // what foreign keys make of columns
     std::string packed;                         // bytes of the state to be written
     bool news = false;
-    Version named;       // what melted versions of it were named
     bool fresh = false;  // comes without state to a place where nothing is known
   };
 
@@ -86,7 +85,6 @@ class ApplyRun {
   Status join_missing(const TableInfo& table, Work* work, bool* touched);
   Status fresh_version(const TableInfo& table, RowKey key, Version* out);
   Status new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out);
-  Status write_anew(const TableInfo& table, Work* work);
   Status entomb(const TableInfo& table, Work* work);
   void sort_versions(RowState* row) const;
   Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);

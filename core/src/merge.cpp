@@ -99,10 +99,10 @@ class Joiner {
     for (size_t i = 0; i < theirs.size(); ++i) {
       const Version& v = theirs.version(i);
       // What our melted version stood for has to be here by its name when that goes; and so has
-      // what stood in a row of which nothing is left here.
+      // what stood in a row of which nothing is left here, unless they may not know its delete.
       const bool gives_way = ours.has_melted() && here_.melted == nullptr;
-      const bool unnamed =
-          gives_way || (names(ours, v) && ((ours.has_melted() && replaced) || !trace_));
+      const bool stood = trace_ ? ours.has_melted() && replaced : v.dead || they_know_;
+      const bool unnamed = gives_way || (stood && names(ours, v));
       const bool take = v.melted() ? replaced : !ours.has(v) && (!here_.has(v) || unnamed);
       if (take) out->push_back({v, false, i});
     }
