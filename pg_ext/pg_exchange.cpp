@@ -150,6 +150,7 @@ Status export_next(std::string_view vector, const ExportOptions& options,
 Status apply_now(std::string_view chunk, const ApplyOptions& options, ApplyReport* report) {
   PgPort port(true);
   SYNCLINE_TRY(apply_chunk(&port, chunk, options, report));
+  port.keep_list();
   return port.finish();
 }
 

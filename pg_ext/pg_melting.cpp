@@ -27,25 +27,24 @@ void PgPort::put_key(std::string_view encoded, RowKey key) {
   fetched_keys_.push_back(key);
 }
 
-// The base table is in the order of its own types, so all keys are collected and sorted, once an
-// operation. What comes in between is written by the operation itself, which knows of it.
+// Keys are listed once a table and exchange: see pg_scan.h. What comes in between is written by the
+// operation itself, which knows of it, or is listed where the next one takes the list over.
 Status PgPort::list_keys(const TableInfo& table, std::string_view after, size_t count_max,
                          RowBatch* out) {
   out->clear();
   out->table = &table;
-  bool anew = key_list_.table() != table.number || after < std::string_view(key_list_after_);
+  bool listed = key_list_.table() == table.number && key_list_.covers(after);
+  if (!listed) SYNCLINE_TRY(take_kept_list(table, after, &listed));
   std::vector<std::string_view> encoded;
-  for (;;) {
-    if (anew) {
-      key_list_after_ = after;
+  for (;; listed = false) {
+    if (!listed) {
       key_list_.begin(table.number, after);
       if (table.present) SYNCLINE_TRY(open_base(table));
       SYNCLINE_TRY(collect_keys(table, 0, table.present, &key_list_));
     }
     key_list_.seek(after);
     encoded = key_list_.next(count_max);
-    anew = encoded.empty() && key_list_.truncated();
-    if (!anew) break;
+    if (!encoded.empty() || !key_list_.truncated()) break;
   }
   std::vector<Value> key;
   for (const std::string_view one : encoded) {

@@ -155,7 +155,7 @@ Status PgPort::load_incoming(const SiteId& sender, Incoming* out) {
   SYNCLINE_TRY(guard(sl_leaf_load_incoming, &incoming));
   out->open = incoming.open;
   if (!incoming.open) return {};
-  out->token = view(incoming.token);
+  out->token = incoming_token_ = view(incoming.token);
   out->begin = static_cast<uint64_t>(incoming.begin);
   return {};
 }
@@ -208,6 +208,7 @@ Status PgPort::save_exchange(const SiteState& site, const ExchangeUpdate& update
   incoming.site = static_cast<int32_t>(sender);
   incoming.open = update.incoming.open;
   incoming.token = bytes(update.incoming.token);
+  if (incoming.open) incoming_next_ = update.incoming.token;
   incoming.begin = static_cast<int64_t>(update.incoming.begin);
   SYNCLINE_TRY(guard(sl_leaf_save_incoming, &incoming));
   SYNCLINE_TRY(save_settings(update.settings_new));

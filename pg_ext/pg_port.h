@@ -6,6 +6,7 @@
 //   pg_scan.cpp       scanning for an export
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +60,8 @@ class PgPort final : public Port {
   // A plan left by the last chunk of this session, if the export goes on from `resume_hex`.
   void resume_plan(std::string_view resume_hex) { resume_hex_ = resume_hex; }
   void keep_plan(std::string_view resume_hex);
+  // The same of list_keys, for the apply of the chunk that follows.
+  void keep_list();
 
   Status load_site(SiteState* out) override;
   Status recognises(const VectorEntry& own, bool* yes) override;
@@ -126,6 +129,9 @@ class PgPort final : public Port {
   // --- pg_scan.cpp
   Status enter_table();
   Status take_kept_plan(const TableInfo& table, bool* taken);
+  Status take_kept_list(const TableInfo& table, std::string_view after, bool* taken);
+  Status take(std::unique_ptr<KeptPlan>* from, std::string_view token, const TableInfo& table,
+              std::string_view after, bool extend, ScanPlan* plan, bool* taken);
   Status plan_table(const TableInfo& table, std::string_view after);
   Status collect_keys(const TableInfo& table, int64_t begin, bool base, ScanPlan* plan);
 
@@ -151,8 +157,9 @@ class PgPort final : public Port {
   uint64_t dot_last_ = 0;
   uint64_t pruned_ = 0;
   SlStateList state_list_ = {};
-  ScanPlan key_list_;             // of list_keys
-  std::string key_list_after_;    // where it begins
+  ScanPlan key_list_;           // of list_keys
+  std::string incoming_token_;  // of the exchange that a chunk is applied of, before and after
+  std::string incoming_next_;
 
   std::string resume_hex_;
   VersionVector since_;

@@ -12,22 +12,17 @@ namespace {
 
 constexpr uint32_t kKeysPerRead = 1024;
 
-// What this session's last chunk left, and the token that goes on from it.
-struct KeptPlan {
-  std::string resume_hex;
-  ScanPlan plan;
-  int64_t position = 0;  // what came since stands behind it
-};
-std::unique_ptr<KeptPlan> kept_plan;
+std::unique_ptr<KeptPlan> kept_plan;  // of this session's last export
+std::unique_ptr<KeptPlan> kept_list;  // of its last apply
 
 }  // namespace
 
 void ScanPlan::begin(uint32_t table, std::string_view after) {
   table_ = table;
-  last_ = after;
+  first_ = last_ = after;
   ceiling_.clear();
   keys_.clear();
-  at_ = 0;
+  sorted_ = at_ = 0;
   truncated_ = false;
 }
 
@@ -38,20 +33,24 @@ void ScanPlan::add(std::string_view key) {
 }
 
 void ScanPlan::shrink() {
-  std::sort(keys_.begin(), keys_.end());
+  if (sorted_ == keys_.size()) return;
+  keys_.erase(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(at_));
+  sorted_ -= at_;
+  at_ = 0;
+  first_ = last_;
+  const auto added = keys_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+  std::sort(added, keys_.end());
+  std::inplace_merge(keys_.begin(), added, keys_.end());
   keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
-  if (keys_.size() <= kKeysMax) return;
-  keys_.resize(kKeysMax);
-  ceiling_ = keys_.back();
-  truncated_ = true;
+  if (keys_.size() > kKeysMax) {
+    keys_.resize(kKeysMax);
+    ceiling_ = keys_.back();
+    truncated_ = true;
+  }
+  sorted_ = keys_.size();
 }
 
 void ScanPlan::finish() { shrink(); }
-
-void ScanPlan::extend() {
-  keys_.erase(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(at_));
-  at_ = 0;
-}
 
 std::vector<std::string_view> ScanPlan::next(size_t count_max) {
   const size_t count = std::min(count_max, keys_.size() - at_);
@@ -67,13 +66,26 @@ void ScanPlan::seek(std::string_view after) {
   last_ = after;
 }
 
+namespace {
+
+// Leaves a plan to the step that begins with `token`.
+void keep(std::string_view token, ScanPlan* plan, std::unique_ptr<KeptPlan>* kept) {
+  *kept = std::make_unique<KeptPlan>();
+  **kept = {std::string(token), std::move(*plan), sl_counters()->position};
+}
+
+}  // namespace
+
 void PgPort::keep_plan(std::string_view resume_hex) {
   kept_plan.reset();
   if (resume_hex.empty() || table_at_ >= tables_.size()) return;
-  kept_plan = std::make_unique<KeptPlan>();
-  kept_plan->resume_hex = resume_hex;
-  kept_plan->plan = std::move(plan_);
-  kept_plan->position = sl_counters()->position;
+  keep(resume_hex, &plan_, &kept_plan);
+}
+
+void PgPort::keep_list() {
+  kept_list.reset();
+  if (incoming_next_.empty() || key_list_.table() == 0) return;
+  keep(incoming_next_, &key_list_, &kept_list);
 }
 
 Status PgPort::open_scan(const VersionVector& since, const ScanStart& start) {
@@ -110,22 +122,33 @@ Status PgPort::enter_table() {
 }
 
 Status PgPort::take_kept_plan(const TableInfo& table, bool* taken) {
-  if (kept_plan == nullptr || resume_hex_.empty() || kept_plan->resume_hex != resume_hex_ ||
-      kept_plan->plan.table() != table.number) {
+  if (resume_hex_.empty()) return {};
+  return take(&kept_plan, resume_hex_, table, scan_after_, everything_, &plan_, taken);
+}
+
+Status PgPort::take_kept_list(const TableInfo& table, std::string_view after, bool* taken) {
+  if (incoming_token_.empty()) return {};
+  return take(&kept_list, incoming_token_, table, after, true, &key_list_, taken);
+}
+
+// Goes on behind `after` with the plan that was kept for `token`, if there is one. With `extend`
+// what came since is added: whoever says which keys a chunk covers must not leave it out.
+Status PgPort::take(std::unique_ptr<KeptPlan>* from, std::string_view token, const TableInfo& table,
+                    std::string_view after, bool extend, ScanPlan* plan, bool* taken) {
+  const KeptPlan* kept = from->get();
+  if (kept == nullptr || kept->token != token || kept->plan.table() != table.number ||
+      !kept->plan.covers(after)) {
     return {};
   }
   SlListed listed = {table.number, 0};
-  if (everything_) SYNCLINE_TRY(guard(sl_leaf_listed_from, &listed));
-  const int64_t position = kept_plan->position;
-  if (everything_ && position < listed.from) return {};
-  plan_ = std::move(kept_plan->plan);
-  kept_plan.reset();
-  plan_.seek(scan_after_);
+  if (extend) SYNCLINE_TRY(guard(sl_leaf_listed_from, &listed));
+  const int64_t position = kept->position;
+  if (extend && position < listed.from) return {};
+  *plan = std::move((*from)->plan);
+  from->reset();
+  plan->seek(after);
   *taken = true;
-  if (!everything_) return {};
-  // A chunk that says which keys it covers must not leave out what came since.
-  plan_.extend();
-  return collect_keys(table, position, false, &plan_);
+  return extend ? collect_keys(table, position, false, plan) : Status();
 }
 
 Status PgPort::plan_table(const TableInfo& table, std::string_view after) {
@@ -185,3 +208,8 @@ Status PgPort::scan(size_t count_max, RowBatch* out) {
 }
 
 }  // namespace syncline::pg
+
+void slb_forget_plans(void) {
+  syncline::pg::kept_plan.reset();
+  syncline::pg::kept_list.reset();
+}

@@ -1,9 +1,10 @@
-// The keys that an export goes through in one table.
+// The keys that an exchange goes through in one table.
 //
-// An exchange goes in key order, but rows with news are found by position, so their keys are
-// collected and sorted. That is done once a table and exchange, not once a chunk: between chunks a
-// session keeps what is left of the list. Rows that were changed since it was made are read as they
-// are; rows that came since are no business of this exchange.
+// An exchange goes in key order, but rows with news are found by position, and a base table is in
+// the order of its own types. So their keys are collected and sorted: once a table and exchange,
+// not once a chunk, for between chunks a session keeps what is left of the list. Rows that were
+// changed since it was made are read as they are. Rows that came since are no business of an export
+// of news; one of everything, and the receiver of one, add their keys.
 #pragma once
 
 #include <cstddef>
@@ -20,9 +21,7 @@ class ScanPlan {
   static constexpr size_t kKeysMax = 500'000;
 
   void begin(uint32_t table, std::string_view after);
-  // Keys may be added again: those before where the plan is at are left out.
-  void extend();
-  // Adds a key in any order; keys up to `after` are left out.
+  // Adds a key in any order; keys up to last() are left out, and those that are there.
   void add(std::string_view key);
   // REQUIRES: all keys were added.
   void finish();
@@ -30,7 +29,9 @@ class ScanPlan {
   uint32_t table() const { return table_; }
   // The next keys, at most `count_max`.
   std::vector<std::string_view> next(size_t count_max);
-  // Goes to the first key behind `after`.
+  // Are all keys behind `after` here?
+  bool covers(std::string_view after) const { return after >= std::string_view(first_); }
+  // Goes to the first key behind `after`. REQUIRES: covers(after).
   void seek(std::string_view after);
   // There are keys behind the last of this lot.
   bool truncated() const { return truncated_; }
@@ -41,11 +42,20 @@ class ScanPlan {
   void shrink();
 
   uint32_t table_ = 0;
+  std::string first_;
   std::string last_;
   std::string ceiling_;  // with truncated_: greater keys are left out
   std::vector<std::string> keys_;
+  size_t sorted_ = 0;  // so many are in order; the others were added since
   size_t at_ = 0;
   bool truncated_ = false;
+};
+
+// What one step of an exchange leaves to the next in this session.
+struct KeptPlan {
+  std::string token;  // that the next step has to begin with
+  ScanPlan plan;
+  int64_t position = 0;  // what came since is listed behind it
 };
 
 }  // namespace syncline::pg

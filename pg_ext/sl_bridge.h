@@ -466,6 +466,9 @@ SlBytes slb_encode_image(const SlValue *values, const uint32_t *columns, uint32_
  */
 void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
 
+/* Forgets lists of keys that this session keeps: the transaction that made them is rolled back. */
+void slb_forget_plans(void);
+
 /*
  * Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`.
  */

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 from harness import Postgres, main, raises, same_rows, test  # noqa: E402
@@ -195,6 +196,67 @@ def _(t):
     check(a, c)
     sync(b, c)
     check(a, b, c)
+
+
+def table_scans(db):
+    """How often the whole table was read; sessions tell when they end."""
+    db.run("SELECT pg_stat_clear_snapshot()")
+    return int(db.value("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'task'"))
+
+
+def scans_during(work, *sites):
+    """By site, how many whole reads of its table `work` took; two each are none of the work's."""
+    before = [table_scans(db) for db in sites]
+    work()
+    last = None
+    for _ in range(50):  # until all has been told
+        now = [table_scans(db) for db in sites]
+        if now == last:
+            break
+        last = now
+        time.sleep(0.3)
+    return [b - a for a, b in zip(before, now)]
+
+
+@test("melting: a full exchange in many chunks reads no table once a chunk")
+def _(t):
+    a, _b = melted_pair(t, 3000)
+    empty, full = tracked(t, "empty"), tracked(t, "full", 3000)
+    full.run("INSERT INTO task SELECT i, 'full ' || i FROM generate_series(4000, 9000) i")
+    for db in (empty, full):
+        reports = []
+        scans = scans_during(lambda: reports.append(sync(db, a, {"max_bytes": 5000})), db, a)
+        chunks = reports[0]["pulled"]["chunks"]
+        assert chunks > 12 and max(scans) <= 6, (chunks, scans)
+        check(a, db)
+
+
+@test("melting: rows that come while a full exchange is under way stay on both sides")
+def _(t):
+    a, b = melted_pair(t, 1000)
+    c = tracked(t, "c", 1000)
+    a.run("DELETE FROM task WHERE id BETWEEN 500 AND 600")
+    settle(a, b)
+    session, receiver = t.session(a), t.session(c)
+    vector = c.value("SELECT sync_version_vector()")
+    resume, chunks = "", 0
+    while True:
+        options = json.dumps({"max_bytes": 3000, **({"resume": resume} if resume else {})})
+        chunk = session.run("SELECT encode((r).changes, 'hex') FROM (SELECT sync_changes_since("
+                            f"'{vector}', '{options}') AS r LIMIT 1) AS c")
+        report = json.loads(receiver.run(f"SELECT sync_apply(decode('{chunk}', 'hex'))"))
+        chunks += 1
+        if report["complete"]:
+            break
+        resume = report["resume"]
+        c.run(f"INSERT INTO task VALUES ({20000 + chunks}, 'of c, behind'),"
+              f" ({-chunks}, 'of c, before')")
+        a.run(f"INSERT INTO task VALUES ({30000 + chunks}, 'of a, behind')")
+    assert chunks > 5, chunks
+    sync(c, a)
+    sync(c, a)
+    check(a, c)
+    assert len(ids(a, "id < 0 OR id BETWEEN 20000 AND 30000")) == 2 * (chunks - 1)
 
 
 @test("melting: a retired site is told so, takes a new id, and loses nothing")
