@@ -182,6 +182,8 @@ Status call_apply(Call* call) {
   ApplyOptions options;
   SYNCLINE_TRY(apply_options_from_json(call->bytes(1), &options));
   ApplyReport report;
+  LargeCache cache;
+  SYNCLINE_TRY(cache.enlarge(call->db()));
   SYNCLINE_TRY(apply_to(call->db(), call->bytes(0), options, &report));
   call->give(report_to_json(report));
   return {};

