@@ -82,6 +82,7 @@ class SqlitePort : public Port {
   ChangeList own_changes_;
   ChangeScan scan_;
   SiteTable* sites_ = nullptr;  // the operation's, from load_site
+  uint32_t vacant_ = 0;         // the table whose last fetch found no base row between its keys
   uint64_t shared_seen_ = 0;
   uint64_t prune_limit_ = UINT64_MAX, log_dropped_ = 0;
   bool prune_left_ = false;

@@ -23,6 +23,7 @@ Status SqlitePort::fetch(const TableInfo& table, std::span<const RowKey> keys, R
   if (keys.size() >= kProbeRows) {
     SYNCLINE_TRY(access->probe_range(keys.front(), keys.back(), &state, &base));
   }
+  vacant_ = base ? 0 : table.number;
   for (RowKey key : keys) {
     LocalRow row;
     row.key = key;
@@ -95,11 +96,18 @@ Status SqlitePort::write_base(TableAccess* access, std::span<const RowWrite> wri
                               std::vector<StoreOutcome>* outcomes) {
   const bool fires = guard_.fires(access->table());
   if (fires) SYNCLINE_TRY(guard_.begin(access->table()));
+  const bool fills = !fires && vacant_ == access->table().number;
   Status written;
-  for (size_t i = 0; i < writes.size() && written.ok(); ++i) {
-    StoreOutcome* outcome = &(*outcomes)[i];
-    written =
-        fires ? write_firing(access, writes[i], outcome) : access->write_base(writes[i], outcome);
+  for (size_t i = 0, end = 0; i < writes.size() && written.ok(); i = end) {
+    const size_t count = fills ? access->count_to_insert(writes.subspan(i)) : 1;
+    bool stored = false;
+    end = i + count;
+    if (count > 1) written = access->insert_several(writes.subspan(i, count), &stored);
+    for (; i < end && !stored && written.ok(); ++i) {
+      StoreOutcome* outcome = &(*outcomes)[i];
+      written =
+          fires ? write_firing(access, writes[i], outcome) : access->write_base(writes[i], outcome);
+    }
   }
   return fires ? guard_.end(std::move(written)) : written;
 }

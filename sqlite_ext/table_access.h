@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,10 @@ class TableAccess {
   Status append_relay(std::span<const RowKey> keys);
   // Runs the base action of `write`. A refusal is an outcome; errors are everything else.
   Status write_base(const RowWrite& write, StoreOutcome* outcome);
+  // How many of these writes, from the first on, one statement can insert; 1: one by one.
+  size_t count_to_insert(std::span<const RowWrite> writes);
+  // Inserts so many. Not *stored: a constraint refuses one of them, and nothing was written.
+  Status insert_several(std::span<const RowWrite> writes, bool* stored);
 
   // Sets one column of a base row that exists, unless somebody wrote it since the column was added:
   // then it does not hold `default_sql` any more. REQUIRES: always the same column.
@@ -117,6 +122,8 @@ class TableAccess {
   Statement write_state_, write_states_, relay_, relays_;  // one row, many rows
   Statement forget_state_, log_;
   std::map<std::vector<ColumnNumber>, Statement> inserts_, updates_;
+  Statement insert_several_;
+  std::optional<size_t> several_;  // rows that insert_several_ inserts, once it is known
   std::map<ColumnNumber, std::pair<Statement, Statement>> holds_;  // a value, the default
 };
 
