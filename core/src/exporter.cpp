@@ -29,7 +29,8 @@ class ChunkExport {
     if (last_) SYNCLINE_TRY(load_heard());
     ChunkHeader header = make_header();
     header.row_count = writer.row_count();
-    Result<std::string> bytes = writer.finish(header, options_.compression);
+    const Compression compression = options_.compression.value_or(Compression::zstd);
+    Result<std::string> bytes = writer.finish(header, compression);
     if (!bytes.ok()) return bytes.status();
     out->bytes = std::move(bytes.value());
     out->number = header.number;

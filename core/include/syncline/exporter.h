@@ -6,6 +6,7 @@
 // Stateless: where an exchange stands is in its token, which the receiver keeps. Writes nothing.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,7 +18,7 @@ namespace syncline {
 
 struct ExportOptions {
   uint64_t body_bytes_max = limits::chunk_bytes_default;
-  Compression compression = Compression::zstd;
+  std::optional<Compression> compression;  // none chosen: what suits the way, else zstd
 };
 
 // Parses {"max_bytes": n, "compress": "zstd"|"lz4"|"none", "resume": "hex"}. Errors:
