@@ -121,6 +121,26 @@ def _(t):
 
 # --- schema and life
 
+@test("S13: a refused row keeps none of its neighbours out of a table that is being filled")
+def _(t):
+    source, replica = t.sqlite("source"), t.sqlite("replica")
+    source.run("CREATE TABLE item(id TEXT PRIMARY KEY, n INTEGER, word TEXT)")
+    replica.run("CREATE TABLE item(id TEXT PRIMARY KEY, n INTEGER, word TEXT,"
+                " CHECK (n % 100 <> 63))")
+    source.run("INSERT INTO item WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM c"
+               " LIMIT 1000) SELECT printf('%05d', i), i, iif(i % 3, NULL, 'word') FROM c")
+    for database in (source, replica):
+        database.value("SELECT sync_enable('item')")
+    report = sync(replica, source)
+    assert report["pulled"]["rows"] == 1000 and report["quarantined"] == 10, report
+    stored = replica.rows("SELECT id, n, word FROM item ORDER BY id")
+    assert stored == source.rows("SELECT * FROM item WHERE n % 100 <> 63 ORDER BY id")
+    held = replica.rows("SELECT json_extract(pk, '$.id') FROM sync_conflicts"
+                        " WHERE kind = 'constraint' ORDER BY 1")
+    assert [row[0] for row in held] == [f"{i:05}" for i in range(63, 1000, 100)], held
+    assert replica.value("PRAGMA integrity_check") == "ok"
+
+
 @test("S15: ADD COLUMN: writes before and after the next call travel")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
