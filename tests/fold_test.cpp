@@ -104,6 +104,18 @@ TEST_CASE("fold: a delete leaves a tombstone with the image, parked columns incl
   CHECK(f.row.rest_values[3].identical(Value::text("parked")));
 }
 
+TEST_CASE("fold: a delete from before a column was there keeps what was parked in it",
+          "[fold][unit]") {
+  Fixture f;
+  const std::vector<Value> values = {Value(), Value::text("a"), Value::text("b"),
+                                     Value::text("parked")};
+  f.row.write_all({9, 50, kOther, false}, values);
+  f.table.columns[3].present = true;  // since then
+  f.fold({{5, 100, kMaskAll, 3}}, false, f.base);
+  CHECK(f.row.rest[0].dead);
+  CHECK(f.row.rest_values[3].identical(Value::text("parked")));
+}
+
 TEST_CASE("fold: an insert gives columns it does not know no value", "[fold][unit]") {
   Fixture f;
   std::vector<Value> values = f.base;

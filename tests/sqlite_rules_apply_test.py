@@ -336,6 +336,20 @@ def _(t):
         assert db.rows("SELECT * FROM t") == [(1, 2, 3)], db.rows("SELECT * FROM sync_conflicts")
 
 
+@test("S15: a row that was deleted before a parked column was added comes back with its value")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, y)")
+    a.run("ALTER TABLE t ADD COLUMN x")
+    a.run("INSERT INTO t VALUES(1, 1, 'parked at b')")
+    sync(a, b)
+    b.run("DELETE FROM t")  # not folded before the column is there
+    a.run("UPDATE t SET y = 2")
+    b.run("ALTER TABLE t ADD COLUMN x")
+    sync(a, b)
+    for db in (a, b):
+        assert db.rows("SELECT * FROM t") == [(1, 2, "parked at b")], db.rows("SELECT * FROM t")
+
+
 @test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

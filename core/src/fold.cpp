@@ -70,8 +70,8 @@ class Folder {
     }
     const bool keeps_parked = write != WriteKind::assign && !parked_.empty();
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
-      if (table_.columns[c].present || table_.is_key(c)) continue;
-      values[c] = keeps_parked ? parked_[c] : Value();
+      const bool unseen = !table_.columns[c].present || (dead && values[c].is(ValueKind::absent));
+      if (unseen && !table_.is_key(c)) values[c] = keeps_parked ? parked_[c] : Value();
     }
     std::vector<std::string_view> notes;
     for (const ColumnNumber c : noted_columns_)
@@ -118,14 +118,18 @@ class Folder {
     return arena_.copy(std::string_view(note));
   }
 
-  // What the row shows in columns that the base table lacks is part of a tombstone's image. An
-  // insert gives them no value, whatever stood there before.
+  // What the row shows in columns that the base table lacks, or lacked when the row was deleted, is
+  // part of a tombstone's image. An insert gives them no value, whatever stood there before.
   void remember_parked() {
     const auto structural =
         std::count_if(events_.begin(), events_.end(),
                       [](const LogEvent& event) { return event.mask == kMaskAll; });
-    const bool any = std::any_of(table_.columns.begin(), table_.columns.end(),
-                                 [](const ColumnInfo& column) { return !column.present; });
+    bool any = false;
+    for (ColumnNumber c = 0; c < row_.column_count; ++c) {
+      const bool imaged = c < input_.image.size() && !input_.image[c].is(ValueKind::absent);
+      const bool unseen = !table_.columns[c].present || (!input_.exists && !imaged);
+      any = any || (unseen && !table_.is_key(c));
+    }
     if (!any || row_.held || structural > 1 || row_.empty()) return;
     ShownRow shown;
     show_row(row_, table_, sites_, &shown);
