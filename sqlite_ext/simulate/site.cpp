@@ -55,8 +55,12 @@ Status Site::open(const Connection& connection) {
                              nullptr);
   sqlite3_create_function_v2(db_, "randomblob", 1, kind, nullptr, random_blob, nullptr, nullptr,
                              nullptr);
+  // Before 3.50 SQLite itself loses what is committed to a WAL after ROLLBACK TO has undone pages
+  // that had left the cache: docs/limitations.md.
+  const bool spills = connection.journal != "wal" || sqlite3_libversion_number() >= 3'050'004;
   return run("PRAGMA locking_mode=EXCLUSIVE;PRAGMA journal_mode=" + connection.journal +
              ";PRAGMA cache_size=" + std::to_string(connection.cache_pages) +
+             ";PRAGMA cache_spill=" + (spills ? "ON" : "OFF") +
              ";PRAGMA synchronous=OFF;PRAGMA foreign_keys=" +
              (connection.foreign_keys ? "ON" : "OFF"));
 }
