@@ -191,6 +191,7 @@ Status TableAccess::insert_row(const RowWrite& write, Statement** statement,
 // But such a statement keeps the pages that it changes, to undo all of it: where rows go to as many
 // pages of another index, it took 1.9 times as long.
 size_t TableAccess::count_to_insert(std::span<const RowWrite> writes) {
+  if (present_.empty()) return 1;  // the table was dropped: its rows are parked
   if (!several_) {
     int64_t others = 1;
     const Status counted = query_integer(db_,

@@ -141,6 +141,19 @@ def _(t):
     assert replica.value("PRAGMA integrity_check") == "ok"
 
 
+@test("S13: many rows of a table that was dropped here wait until it is there again")
+def _(t):
+    a, b = pair(t, "CREATE TABLE item(id INTEGER PRIMARY KEY, n)", tables=("item",))
+    b.run("DROP TABLE item")
+    a.run("INSERT INTO item WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c"
+          " LIMIT 1000) SELECT i, i FROM c")
+    assert sync(a, b)["pushed"]["rows"] == 1000
+    b.run("CREATE TABLE item(id INTEGER PRIMARY KEY, n)")
+    b.value("SELECT sync_enable('item')")
+    assert sync(a, b)["pushed"]["rows"] == 0
+    assert same_rows(a, b, ["item"]) == 1000
+
+
 @test("S15: ADD COLUMN: writes before and after the next call travel")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
