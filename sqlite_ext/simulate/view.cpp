@@ -167,9 +167,12 @@ Status read_view(sqlite3* db, Words* words, View* out) {
 
 namespace {
 
-std::string insert_of(const TableInfo& table, const RowState& state, const SiteTable& sites) {
+// The key comes from where the row is kept: a version of some columns alone has no value for it.
+std::string insert_of(const TableInfo& table, RowKey key, const RowState& state,
+                      const SiteTable& sites) {
   ShownRow shown;
   show_row(state, table, sites, &shown);
+  for (size_t i = 0; i < table.key.size(); ++i) shown.values[table.key[i]] = key[i];
   std::string columns, values;
   for (ColumnNumber c = 0; c < table.column_count(); ++c) {
     if (!table.columns[c].present || shown.values[c].is(ValueKind::absent)) continue;
@@ -230,7 +233,7 @@ Status read_records(sqlite3* db, const IsOpen& open, Records* out) {
       if (state.held || state.kept || state.adjusted) {
         out->expected[held_conflict_id(table, local.key)] = "of the row " + words;
       }
-      if (state.held) out->held[words] = insert_of(table, state, site.sites);
+      if (state.held) out->held[words] = insert_of(table, local.key, state, site.sites);
     }
   }
 }
