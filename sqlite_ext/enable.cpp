@@ -4,12 +4,10 @@
 #include <algorithm>
 #include <cctype>
 
-#include "sqlite_ext/access_pool.h"
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/schema_check.h"
 #include "syncline/fold.h"
 #include "syncline/json.h"
-#include "syncline/limits.h"
 
 namespace syncline {
 
@@ -343,59 +341,12 @@ Status disable_table(sqlite3* db, std::string_view name, Registry* registry, std
   return {};
 }
 
-namespace {
-
-// Writes out the values of cells that stand in the base rows alone: where their column goes, they
-// still travel to those who have it.
-Status keep_values(sqlite3* db, const Registry& registry, uint32_t number) {
-  AccessPool pool(db, registry);
-  TableAccess* access = nullptr;
-  SYNCLINE_TRY(pool.get(number, &access));
-  const TableInfo& table = access->table();
-  std::vector<Value> start, stored;
-  for (bool more = true; more;) {
-    Statement cursor;
-    SYNCLINE_TRY(access->open_state_cursor(start, &cursor));
-    Arena arena;
-    std::vector<LocalRow> rows;
-    std::vector<TableAccess::StateWrite> writes;
-    while (more && rows.size() < limits::rows_per_batch) {
-      SYNCLINE_TRY(cursor.next(&more));
-      if (!more) break;
-      LocalRow row;
-      row.key = access->key_to_wire(access->cursor_key(cursor, &stored), &arena);
-      access->read_state_row(cursor, &arena, &row);
-      rows.push_back(row);
-    }
-    cursor.reset();
-    for (LocalRow& row : rows) {
-      if (row.state.cells.empty()) continue;
-      SYNCLINE_TRY(access->read_base(row.key, &arena, &row));
-      RowState state;
-      SYNCLINE_TRY(unpack_row(row.state, table.column_count(), &state));
-      if (!row.stored || state.cells.empty()) continue;
-      for (CellVersion& cell : state.cells) {
-        if (cell.value.is(ValueKind::same)) cell.value = row.values[cell.column];
-      }
-      std::string packed;
-      writes.push_back({row.key, pack_row(state, table, nullptr, true, &packed)});
-      writes.back().state.cells = arena.copy(writes.back().state.cells);
-    }
-    SYNCLINE_TRY(access->write_states(writes));
-    if (!rows.empty()) start.assign(rows.back().key.begin(), rows.back().key.end());
-  }
-  return {};
-}
-
-}  // namespace
-
 Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl, Registry* registry) {
   const int64_t at = find_table(registry->tables, name);
   if (at < 0 || !registry->tables[static_cast<size_t>(at)].present) {
     return unknown_table(*registry, name);
   }
   TableInfo table = registry->tables[static_cast<size_t>(at)];
-  SYNCLINE_TRY(keep_values(db, *registry, table.number));
   SYNCLINE_TRY(drop_triggers(db, table.number));
   SYNCLINE_TRY(execute(db, ddl));
   BaseTable base;
