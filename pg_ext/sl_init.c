@@ -33,16 +33,17 @@ transaction_callback(XactEvent event, void *unused)
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PREPARE:
-                  if (event == XACT_EVENT_ABORT) slb_forget_plans();
-                  sl_capture_off = false;
-                  sl_ddl_off = false;
-                  sl_log_forget();
-                  sl_origin_forget();
-                  sl_notify_forget();
-                  sl_merge_forget();
-                  sl_guard_forget();
-                  sl_tables_release();
-                  break;
+			if (event == XACT_EVENT_ABORT)
+				slb_forget_plans();
+			sl_capture_off = false;
+			sl_ddl_off = false;
+			sl_log_forget();
+			sl_origin_forget();
+			sl_notify_forget();
+			sl_merge_forget();
+			sl_guard_forget();
+			sl_tables_release();
+			break;
 		default:
 			break;
 	}
@@ -62,8 +63,8 @@ subtransaction_callback(SubXactEvent event, SubTransactionId current, SubTransac
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		sl_ddl_off = false;
-                slb_forget_plans();
-                sl_log_subabort(current);
+		slb_forget_plans();
+		sl_log_subabort(current);
 		sl_origin_subend(current, parent, true);
 		sl_notify_subend(current, parent, true);
 		sl_merge_abort(current);
