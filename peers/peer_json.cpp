@@ -21,9 +21,8 @@ const char* compression_name(Compression compression) {
 }  // namespace
 
 std::string export_options_to_json(const ExportOptions& options, const std::string& resume_hex) {
-  const Compression compression = options.compression.value_or(Compression::zstd);
-  SortedJson json = {{"max_bytes", options.body_bytes_max},
-                     {"compress", compression_name(compression)}};
+  SortedJson json = {{"max_bytes", options.body_bytes_max}};
+  if (options.compression) json["compress"] = compression_name(*options.compression);
   if (!resume_hex.empty()) json["resume"] = resume_hex;
   return json_text(json);
 }

@@ -200,7 +200,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
   bool again = true;
   for (int pass = 0; pass < kPassesMax && again; ++pass) {
     const size_t before = waiting.rows.size();
-    const auto views_before = views_;
+    const auto views_at_start = views_;
     for (const auto& row : views_)
       waiting.add(row);
     given_up_.clear(), took_place_.clear(), in_vain_.clear();
@@ -212,7 +212,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
       SYNCLINE_TRY(try_together(&waiting, stored));
       progress = *stored > stored_before;
     }
-    again = waiting.rows.size() < before || views_ != views_before;
+    again = waiting.rows.size() < before || views_ != views_at_start;
   }
   return {};
 }
