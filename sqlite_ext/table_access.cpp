@@ -8,7 +8,7 @@ namespace syncline {
 
 Status TableAccess::open(sqlite3* db, const TableInfo& table, std::unique_ptr<TableAccess>* out) {
   std::unique_ptr<TableAccess> access(new TableAccess(db, table));
-  SYNCLINE_TRY(access->prepare_all());
+  SYNCLINE_TRY(access->describe());
   *out = std::move(access);
   return {};
 }
@@ -46,19 +46,10 @@ std::string after_start(const std::string& columns, size_t count) {
 
 }  // namespace
 
-Status TableAccess::prepare_all() {
-  const std::string n = std::to_string(table_.number);
-  const size_t keys = table_.key.size();
-  std::string state_match;
-  for (size_t i = 1; i <= keys; ++i) {
-    const std::string k = std::to_string(i);
-    state_match += (i > 1 ? " AND k" : "k") + k + "=?" + k;
-  }
+// Statements are prepared when they are first needed: an exchange that carries one row, or none,
+// spent a third of its time on preparing what it did not run.
+Status TableAccess::describe() {
   affinity_.assign(table_.column_count(), Affinity::blob);
-  SYNCLINE_TRY(read_state_.prepare(db_,
-                                   "SELECT site,seq,hlc,flags,context,cells FROM "
-                                   "main.sync_state_" +
-                                       n + " WHERE " + state_match));
   if (!table_.present) return {};
   for (const ColumnInfo& column : table_.columns)
     noted_ = noted_ || (column.present && column.policy && column.policy->needs_notes());
@@ -68,31 +59,57 @@ Status TableAccess::prepare_all() {
     return {StatusCode::internal, "table \"" + table_.name + "\" went away during the operation"};
   }
   SYNCLINE_TRY(key_collations(db_, base_, &key_collation_));
-  std::string columns, image;
   for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
     const BaseColumn* column =
         table_.columns[c].present ? base_.find(table_.columns[c].name) : nullptr;
     if (column == nullptr) continue;
     affinity_[c] = column->affinity;
     present_.push_back(c);
-    columns += (columns.empty() ? "" : ",") + quote_name(column->name);
-    if (table_.is_key(c)) continue;
-    imaged_.push_back(c);
-    image += (image.empty() ? "c" : ",c") + std::to_string(c);
+    if (!table_.is_key(c)) imaged_.push_back(c);
   }
-  for (size_t i = 0; i < keys; ++i) {
+  for (size_t i = 0; i < table_.key.size(); ++i) {
     const std::string name = column_name(table_.key[i]), k = "?" + std::to_string(i + 1);
     key_match_ += (i > 0 ? " AND " : "") + name + "=" + k;
     // The index finds what is equal under the key's collation; identity is binary.
     if (!is_binary(key_collation_[i])) key_match_ += " AND " + name + "=" + k + " COLLATE BINARY";
   }
-  const std::string from = " FROM main." + quote_name(base_.name) + " WHERE " + key_match_;
-  SYNCLINE_TRY(read_base_.prepare(db_, "SELECT " + columns + from));
-  SYNCLINE_TRY(exists_.prepare(db_, "SELECT 1" + from));
-  SYNCLINE_TRY(erase_.prepare(db_, "DELETE" + from));
-  if (image.empty()) return {};
-  return read_image_.prepare(db_,
-                             "SELECT " + image + " FROM main.sync_image_" + n + " WHERE seq=?1");
+  return {};
+}
+
+Status TableAccess::prepare_read_state() {
+  if (read_state_.prepared()) return {};
+  std::string match;
+  for (size_t i = 1; i <= table_.key.size(); ++i) {
+    const std::string k = std::to_string(i);
+    match += (i > 1 ? " AND k" : "k") + k + "=?" + k;
+  }
+  return read_state_.prepare(db_, "SELECT site,seq,hlc,flags,context,cells FROM main.sync_state_" +
+                                      std::to_string(table_.number) + " WHERE " + match);
+}
+
+// `what` of one base row, by its key: "DELETE", "SELECT 1".
+Status TableAccess::prepare_by_key(const std::string& what, Statement* statement) {
+  if (statement->prepared()) return {};
+  return statement->prepare(db_,
+                            what + " FROM main." + quote_name(base_.name) + " WHERE " + key_match_);
+}
+
+Status TableAccess::prepare_read_base() {
+  if (read_base_.prepared()) return {};
+  std::string columns;
+  for (const ColumnNumber c : present_)
+    columns += (columns.empty() ? "" : ",") + column_name(c);
+  return prepare_by_key("SELECT " + columns, &read_base_);
+}
+
+// REQUIRES: imaged_ is not empty.
+Status TableAccess::prepare_read_image() {
+  if (read_image_.prepared()) return {};
+  std::string columns;
+  for (const ColumnNumber c : imaged_)
+    columns += (columns.empty() ? "c" : ",c") + std::to_string(c);
+  return read_image_.prepare(db_, "SELECT " + columns + " FROM main.sync_image_" +
+                                      std::to_string(table_.number) + " WHERE seq=?1");
 }
 
 bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) const {
@@ -161,6 +178,7 @@ bool TableAccess::bind_key(Statement* statement, int position, RowKey key) const
 }
 
 Status TableAccess::read_state(RowKey key, Arena* arena, LocalRow* row) {
+  SYNCLINE_TRY(prepare_read_state());
   bind_key(&read_state_, 1, key);
   bool found = false;
   SYNCLINE_TRY(read_state_.next(&found));
@@ -193,6 +211,7 @@ void TableAccess::read_state_row(const Statement& cursor, Arena* arena, LocalRow
 Status TableAccess::read_base(RowKey key, Arena* arena, LocalRow* row) {
   row->stored = false;
   if (!table_.present) return {};
+  SYNCLINE_TRY(prepare_read_base());
   if (!bind_key(&read_base_, 1, key)) return {};
   bool found = false;
   SYNCLINE_TRY(read_base_.next(&found));
@@ -221,6 +240,7 @@ void TableAccess::read_base_row(const Statement& cursor, Arena* arena, LocalRow*
 Status TableAccess::exists(RowKey key, bool* yes) {
   *yes = false;
   if (!table_.present) return {};
+  SYNCLINE_TRY(prepare_by_key("SELECT 1", &exists_));
   if (!bind_key(&exists_, 1, key)) return {};
   SYNCLINE_TRY(exists_.next(yes));
   exists_.reset();
@@ -265,7 +285,8 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs,
   const std::span<Value> values = arena->values(table_.column_count());
   for (size_t i = 0; i < table_.key.size(); ++i)
     values[table_.key[i]] = key[i];
-  for (size_t i = seqs.size(); i-- > 0 && read_image_.prepared();) {
+  if (!seqs.empty() && !imaged_.empty()) SYNCLINE_TRY(prepare_read_image());
+  for (size_t i = seqs.size(); i-- > 0 && !imaged_.empty();) {
     read_image_.bind(1, seqs[i]);
     bool found = false;
     SYNCLINE_TRY(read_image_.next(&found));
@@ -285,7 +306,8 @@ Status TableAccess::read_image(RowKey key, std::span<const uint64_t> seqs,
 
 Status TableAccess::has_image(uint64_t seq, bool* yes) {
   *yes = false;
-  if (!read_image_.prepared()) return {};
+  if (imaged_.empty()) return {};
+  SYNCLINE_TRY(prepare_read_image());
   read_image_.bind(1, seq);
   SYNCLINE_TRY(read_image_.next(yes));
   read_image_.reset();

@@ -91,7 +91,11 @@ class TableAccess {
 
  private:
   TableAccess(sqlite3* db, const TableInfo& table) : db_(db), table_(table) {}
-  Status prepare_all();
+  Status describe();
+  Status prepare_read_state();
+  Status prepare_read_base();
+  Status prepare_read_image();
+  Status prepare_by_key(const std::string& what, Statement* statement);
   // False: the key columns cannot hold the key ('01' in an INTEGER), so no base row has it, though
   // SQLite would find one that it takes for equal. Row state keeps it as it travels.
   bool bind_key(Statement* statement, int position, RowKey key) const;

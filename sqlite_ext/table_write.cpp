@@ -284,6 +284,7 @@ Status TableAccess::write_base(const RowWrite& write, StoreOutcome* outcome) {
     case BaseAction::none:
       return {};
     case BaseAction::erase:
+      SYNCLINE_TRY(prepare_by_key("DELETE", &erase_));
       bind_key(&erase_, 1, write.key);
       return erase_.run();
     case BaseAction::insert:
