@@ -5,6 +5,8 @@
 // when there is nothing to hide. The server's DETAIL is left out, since it quotes values.
 #include "peers/postgres_connection.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -278,6 +280,14 @@ Status PostgresConnection::send(const std::string& sql, const std::vector<Parame
 Status PostgresConnection::simple_query(const std::string& sql, ResultPtr* out) {
   if (libpq_->send_query(connection_, sql.c_str()) == 0) return lost();
   return collect(out);
+}
+
+bool PostgresConnection::is_local() const {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof address;
+  const int socket = libpq_->socket(connection_);
+  return getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size) == 0 &&
+         address.ss_family == AF_UNIX;
 }
 
 std::string PostgresConnection::quote_identifier(const std::string& name) const {

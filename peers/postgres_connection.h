@@ -43,6 +43,8 @@ class PostgresConnection {
   Status pause(int ms);
 
   std::string quote_identifier(const std::string& name) const;
+  // Does it go through a Unix-domain socket, hence to this machine?
+  bool is_local() const;
   // "host:port/database", for messages.
   const std::string& target() const { return target_; }
 

@@ -43,6 +43,11 @@ class PostgresPeer : public Endpoint {
   bool begin_consume(const std::string& chunk) override;
   Status schema(std::string* json) override;
   Status answer(const std::string& question, std::string* out) override;
+  // Through a Unix-domain socket bytes are cheaper than compressing them: zstd took a fifth of the
+  // time of a sender of rows, the slower of the two sides.
+  Compression compression() const override {
+    return connection_.is_local() ? Compression::none : Compression::zstd;
+  }
 
  private:
   std::string produce_sql() const;

@@ -20,11 +20,6 @@ class PeerLink {
   // Connects to a URL. Errors: those of connect_postgres and FilePeer::open.
   Status open(sqlite3* db, const std::string& url, uint64_t drift_ms_max, KeptPeers* kept);
   Endpoint* endpoint() { return remote_ != nullptr ? remote_.get() : file_.endpoint(); }
-  // What its chunks are compressed with where nobody has chosen. Between two files they never leave
-  // the process: compressing them took a sixth of the instructions of a first fill.
-  Compression compression() const {
-    return remote_ != nullptr ? Compression::zstd : Compression::none;
-  }
   // After a session that went well; see FilePeer::keep.
   void keep() { file_.keep(); }
 

@@ -73,14 +73,11 @@ void maintain_after(sqlite3* db, SessionReport* report) {
 
 }  // namespace
 
-Status sync_with(Call* call, const std::string& url, const SessionOptions& given, Peer* peer,
+Status sync_with(Call* call, const std::string& url, const SessionOptions& options, Peer* peer,
                  SessionReport* report) {
   sqlite3* db = call->db();
-  SessionOptions options = given;
   PeerLink link;
   SYNCLINE_TRY(link.open(db, url, options.drift_ms_max, call->kept_peers()));
-  std::optional<Compression>& compression = options.export_options.compression;
-  compression = compression.value_or(link.compression());
   SqliteEndpoint local(db, "", options.drift_ms_max);
   const auto progress = [db](const SessionReport&) {
     return interrupted(db) ? Status(StatusCode::cancelled, "interrupted") : Status();

@@ -111,6 +111,18 @@ def _(t, a, b):
     equal([a, b], TABLES)
 
 
+@test("interop: through a Unix-domain socket chunks go as they are, unless it is asked otherwise")
+def _(t):
+    a, b = t.sqlite("device"), t.postgres("hub")
+    create(SCHEMA, a, b)
+    for number, (options, packed) in enumerate(((None, False), ({"compress": "zstd"}, True))):
+        run(f"INSERT INTO person VALUES ({number}, '{'x' * 5000}', 1, NULL)", a)
+        report = sync(a, b, options)
+        assert report["pushed"]["rows"] == 1, report
+        assert (report["pushed"]["bytes"] < 5000) == packed, report
+    equal([a, b], TABLES)
+
+
 def spread(t, engines, statements):
     """A writer's history at sites of the given engines, all of which know all of them."""
     writer = t.sqlite(f"writer_{engines[0]}")

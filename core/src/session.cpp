@@ -22,8 +22,10 @@ class Session {
  public:
   Session(Endpoint* local, Endpoint* remote, const SessionOptions& options,
           const std::function<Status(const SessionReport&)>& progress, SessionReport* report)
-      : local_(*local), remote_(*remote), options_(options), progress_(progress),
-        report_(*report) {}
+      : local_(*local), remote_(*remote), options_(options), progress_(progress), report_(*report) {
+    std::optional<Compression>& compression = options_.export_options.compression;
+    compression = compression.value_or(remote_.compression());
+  }
 
   Status run() {
     SYNCLINE_TRY(meet());
@@ -255,7 +257,7 @@ class Session {
 
   Endpoint& local_;
   Endpoint& remote_;
-  const SessionOptions& options_;
+  SessionOptions options_;
   const std::function<Status(const SessionReport&)>& progress_;
   SessionReport& report_;
   Hello mine_, theirs_;

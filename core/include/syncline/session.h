@@ -54,6 +54,8 @@ class Endpoint {
   virtual Status schema(std::string* json);
   // Answers a question of verify.h. Errors: unsupported_version if it cannot.
   virtual Status answer(const std::string& question, std::string* out);
+  // What chunks from and to this, the remote end, are compressed with where nobody has chosen.
+  virtual Compression compression() const { return Compression::zstd; }
 };
 
 enum class Direction : uint8_t { both, pull, push };
