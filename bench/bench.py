@@ -3,8 +3,9 @@
 
     bench/bench.py [--full] [--rows N] [--repetitions N] [--only PART]...
 
-PART: sqlite, postgres, replication, pairs, beside, hub, scaling; default: all. --full repeats
-more, has 1,000,000 rows in the sync beside an application and 10,000,000 at the end of the scaling.
+PART: sqlite, postgres, fills, replication, pairs, beside, hub, scaling; default: all. --full
+repeats more, has 1,000,000 rows in the first fills and in the sync beside an application, and
+10,000,000 at the end of the scaling.
 Both extensions must be built (`make bench` does) and the PostgreSQL extension installed; without a
 PostgreSQL server only SQLite is measured.
 """
@@ -15,6 +16,7 @@ import time
 
 import beside
 import engines
+import fills
 import hub
 import measure
 import postgres
@@ -24,7 +26,7 @@ import report
 import scaling
 import sqlite
 
-PARTS = ("sqlite", "postgres", "replication", "pairs", "beside", "hub", "scaling")
+PARTS = ("sqlite", "postgres", "fills", "replication", "pairs", "beside", "hub", "scaling")
 
 
 def parse_arguments():
@@ -35,6 +37,8 @@ def parse_arguments():
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--only", action="append", choices=PARTS)
     options = parser.parse_args()
+    options.fill_rows = options.rows or (5_000 if options.quick else
+                                         1_000_000 if options.full else 200_000)
     options.rows = options.rows or (5_000 if options.quick else 100_000)
     options.repetitions = options.repetitions or (1 if options.quick else 7 if options.full else 3)
     options.pgbench_repetitions = options.repetitions
@@ -60,6 +64,8 @@ def measure_server(samples, folder, options):
     try:
         if "postgres" in options.only:
             postgres.measure(samples, cluster, folder, options)
+        if "fills" in options.only:
+            fills.measure(samples, cluster, folder, options)
         if "replication" in options.only:
             replication.measure(samples, cluster, options)
         if "pairs" in options.only:
@@ -84,6 +90,8 @@ def main():
     with measure.scratch() as folder:
         if "sqlite" in options.only:
             sqlite.measure(samples, folder, options)
+        if "fills" in options.only:
+            sqlite.measure_fills(samples, folder, options)
         if "beside" in options.only:
             beside.measure_devices(samples, folder, options)
         if "scaling" in options.only:

@@ -97,11 +97,19 @@ group("PostgreSQL to PostgreSQL: one commit until it is in the other database",
       ("replication.pglogical.copy", "initial copy: pglogical subscription", "x"))
 
 group("First fill of an empty database: a table that was full when tracking began",
-      "the engine's own: INSERT ... SELECT in key order; COPY out | COPY in, binary",
-      ("sqlite.fill.now", "SQLite to SQLite: sync_now", "x"),
+      "the engines' own way, named in brackets",
+      ("sqlite.fill.now", "SQLite to SQLite: sync_now (INSERT ... SELECT ... ORDER BY key)", "x"),
       ("sqlite.fill.clone", "SQLite to SQLite: sync_clone", "x"),
-      ("postgres.fill.now", "PostgreSQL to PostgreSQL: sync_now", "x"),
-      ("postgres.fill.clone", "PostgreSQL to PostgreSQL: sync_clone", "x"))
+      *((f"fill.{key}.{figure}", f"{text}: {title}", unit)
+        for key, text, own, figures in (
+            ("postgres_postgres", "PostgreSQL to PostgreSQL", "COPY out | COPY in, binary",
+             ("now", "rate", "clone")),
+            ("postgres_sqlite", "PostgreSQL to SQLite", "COPY out in key order | .import, CSV",
+             ("now", "rate", "clone")),
+            ("sqlite_postgres", "SQLite to PostgreSQL", "SELECT | COPY in, CSV", ("now", "rate")))
+        for figure, title, unit in (("now", f"sync_now ({own})", "x"),
+                                    ("rate", "sync_now, rows a second", "/s"),
+                                    ("clone", "sync_clone", "x")) if figure in figures))
 
 group("Pairs: one sync_now", "inserting the rows plainly in the receiving engine",
       ("pairs.sqlite_sqlite", "SQLite to SQLite", "x"),
@@ -224,6 +232,9 @@ BUDGETS = [
            [("postgres.fold.insert", 2), ("postgres.fold.update", 2), ("postgres.fold.delete", 2)]),
     Budget("PostgreSQL: apply all into an empty tracked table", [("postgres.apply.full", 1.5)]),
     Budget("SQLite: delta in half the time of making it", [("sqlite.now.delta", 0.5)]),
+    Budget("first fill, 0.7 of the own speed: SQLite; PostgreSQL; to SQLite; from SQLite",
+           [("sqlite.fill.now", 1.43), ("fill.postgres_postgres.now", 1.43),
+            ("fill.postgres_sqlite.now", 1.43), ("fill.sqlite_postgres.now", 1.43)]),
     Budget("PostgreSQL to PostgreSQL, against native replication",
            [("replication.syncline.full", "replication.native.full")]),
 ]

@@ -49,24 +49,6 @@ def since(begin, base):
     return (time.monotonic() - begin) / base
 
 
-def measure_fill(samples, cluster, pair, spent):
-    """The same beside COPY through a pipe; and sync_clone into a database of its own."""
-    make_table(pair.copy, "plain", False)
-    out, into = (f"{server_bindir()}/psql -qXd '{database.url}' -c" for database in pair.databases)
-    begin = time.monotonic()
-    subprocess.run(f"{out} 'COPY task TO STDOUT (FORMAT binary)' | "
-                   f"{into} 'COPY plain FROM STDIN (FORMAT binary)'", shell=True, check=True)
-    base = time.monotonic() - begin
-    samples.add("postgres.fill.now", spent / base)
-    database = cluster.database("clone", True)
-    clone = Connection(database)
-    begin = time.monotonic()
-    clone.run(f"SELECT sync_clone('{pair.databases[0].url}') IS NOT NULL")
-    samples.add("postgres.fill.clone", since(begin, base))
-    clone.close()
-    cluster.drop(database.name)
-
-
 def measure_syncline(samples, cluster, rows):
     pair = Pair(cluster, True, rows)
     try:
@@ -87,7 +69,6 @@ def measure_syncline(samples, cluster, rows):
         begin = time.monotonic()
         pair.copy.run(now)
         samples.add("replication.syncline.copy", since(begin, pair.base))
-        measure_fill(samples, cluster, pair, time.monotonic() - begin)
         if int(pair.copy.value("SELECT count(*) FROM task")) != rows:
             raise RuntimeError("sync_now did not bring all rows")
     finally:

@@ -79,6 +79,14 @@ def measure_changesets(samples, folder, rows):
     samples.add("wire.delta.patchset_zstd", zstd_size(patchset) / (rows // 5))
 
 
+def measure_fills(samples, folder, options):
+    """The first fill of an empty file from another."""
+    helper = Helper(samples, folder)
+    for repetition in range(options.repetitions):
+        say(f"SQLite fills, repetition {repetition + 1} of {options.repetitions}")
+        helper.run("fill", options.fill_rows, repetition)
+
+
 def measure(samples, folder, options):
     """Writing, exchange, wire, idle and small syncs; scaling.py does the rest."""
     helper = Helper(samples, folder)

@@ -84,27 +84,6 @@ void measure_delta(const Arguments& arguments, Database& a, const Bases& base,
   say_ratio("sqlite.apply.delta", timed([&] { c.apply(chunks); }), base.update);
 }
 
-// The first fill of an empty database from one that was full when it began to track, beside
-// SQLite's own INSERT ... SELECT in the order of the key.
-void measure_fill(const Arguments& arguments) {
-  Database full(arguments.folder + "/full.db", arguments.extension);
-  full.run(narrow().create);
-  insert(full, narrow(), 0, arguments.rows, 1000);
-  full.value("SELECT sync_enable('task')");
-  full.checkpoint();
-  Database own(arguments.folder + "/own.db", arguments.extension);
-  own.run(narrow().create);
-  own.run("ATTACH '" + full.path() + "' AS source");
-  const Time base =
-      timed([&] { own.run("INSERT INTO task SELECT * FROM source.task ORDER BY id"); });
-  Database filled(arguments.folder + "/filled.db", arguments.extension);
-  start(filled);
-  const std::string from = "('" + full.path() + "')";
-  say_ratio("sqlite.fill.now", timed([&] { filled.value("SELECT sync_now" + from); }), base);
-  Database clone(arguments.folder + "/clone.db", arguments.extension);
-  say_ratio("sqlite.fill.clone", timed([&] { clone.value("SELECT sync_clone" + from); }), base);
-}
-
 }  // namespace
 
 void measure_exchange(const Arguments& arguments) {
@@ -135,7 +114,27 @@ void measure_exchange(const Arguments& arguments) {
   a.checkpoint();
   say_ratio("sqlite.now.delta", timed([&] { a.value(now); }), base.update);
   say_metadata_after_horizon(a, b, rows);
-  measure_fill(arguments);
+}
+
+// The first fill of an empty database from one that was full when it began to track, beside
+// SQLite's own INSERT ... SELECT in the order of the key.
+void measure_fill(const Arguments& arguments) {
+  Database full(arguments.folder + "/full.db", arguments.extension);
+  full.run(narrow().create);
+  insert(full, narrow(), 0, arguments.rows, 1000);
+  full.value("SELECT sync_enable('task')");
+  full.checkpoint();
+  Database own(arguments.folder + "/own.db", arguments.extension);
+  own.run(narrow().create);
+  own.run("ATTACH '" + full.path() + "' AS source");
+  const Time base =
+      timed([&] { own.run("INSERT INTO task SELECT * FROM source.task ORDER BY id"); });
+  Database filled(arguments.folder + "/filled.db", arguments.extension);
+  start(filled);
+  const std::string from = "('" + full.path() + "')";
+  say_ratio("sqlite.fill.now", timed([&] { filled.value("SELECT sync_now" + from); }), base);
+  Database clone(arguments.folder + "/clone.db", arguments.extension);
+  say_ratio("sqlite.fill.clone", timed([&] { clone.value("SELECT sync_clone" + from); }), base);
 }
 
 }  // namespace bench

@@ -21,6 +21,8 @@ void measure_writes(const Arguments& arguments);
 void measure_session(const Arguments& arguments);
 // Export, apply and sync_now, full and delta, and what travels and is kept.
 void measure_exchange(const Arguments& arguments);
+// The first fill of an empty database, by sync_now and by sync_clone.
+void measure_fill(const Arguments& arguments);
 // sync_enable and ADD COLUMN on a table full of rows.
 void measure_enable(const Arguments& arguments);
 // sync_now with nothing to do, among many tables or knowing many sites.
