@@ -19,7 +19,8 @@ namespace syncline::pg {
 
 namespace {
 
-constexpr uint32_t kEntriesPerRead = 4096;
+// Few, so that entries are still in the processor's cache when they are copied.
+constexpr uint32_t kEntriesPerRead = 256;
 constexpr int32_t kInsert = 0;
 constexpr int32_t kDelete = 2;
 

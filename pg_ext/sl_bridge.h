@@ -445,6 +445,17 @@ void slb_noted_columns(const SlTableDef *table, const SlSettingRow *settings, ui
 
 /* ---- bridge.cpp, pg_fold.cpp, pg_site.cpp: C++ for C ----------------------------------------- */
 
+/* Bytes that are sorted, the first of them as numbers that compare like them. */
+typedef struct SlSorted
+{
+	uint64_t	head[2];
+	const char *bytes;
+	uint32_t	size;
+} SlSorted;
+
+/* Sorts bytewise; what is the beginning of another comes first. Cannot fail. */
+void slb_sort(SlSorted *list, size_t count);
+
 /*
  * encode_key of `count` values. The result lives until the next call. Data null: out of memory.
  */

@@ -42,7 +42,24 @@ extern void sl_log_decision(uint32 table, int op, int64 mask, SlBytes key, SlByt
 /* Writes what has gathered: call it before reading the log. */
 extern void sl_log_flush(void);
 
-/* For the callbacks of sl_init.c. */
+/* ---- sl_log_sort.c: entries in the order in which they are folded ---------------------------- */
+
+typedef struct SlLogSort SlLogSort;
+struct TupleTableSlot;
+
+/* Lives in the current memory context. */
+extern SlLogSort *sl_log_sort_begin(void);
+/* Takes an entry of the log as it stands there. */
+extern void sl_log_sort_add(SlLogSort *sort, struct TupleTableSlot *entry);
+/* All are there: sorts them. */
+extern void sl_log_sort_perform(SlLogSort *sort);
+/* False: there are no more. Its bytes stay until the current context is reset, or the sort ends. */
+extern bool sl_log_sort_next(SlLogSort *sort, SlLogEntry *entry);
+extern void sl_log_sort_end(SlLogSort *sort);
+
+/* ---- the ends of transactions: for the callbacks of sl_init.c -------------------------------- */
+
+
 extern void sl_log_before_commit(void);
 extern void sl_log_before_subcommit(SubTransactionId current);
 extern void sl_log_subabort(SubTransactionId current);
