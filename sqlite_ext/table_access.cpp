@@ -1,6 +1,7 @@
 // See table_access.h: opening, translating values, reading.
 #include "sqlite_ext/table_access.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -105,11 +106,19 @@ Status TableAccess::prepare_read_base() {
 // REQUIRES: imaged_ is not empty.
 Status TableAccess::prepare_read_image() {
   if (read_image_.prepared()) return {};
+  // A reader may be the first to see a column: its images have no place for it yet.
+  const std::string images = "sync_image_" + std::to_string(table_.number);
+  std::vector<std::string> kept;
+  SYNCLINE_TRY(query_texts(
+      db_, "SELECT name FROM pragma_table_info(" + quote_text(images) + ",'main')", &kept));
   std::string columns;
-  for (const ColumnNumber c : imaged_)
-    columns += (columns.empty() ? "c" : ",c") + std::to_string(c);
-  return read_image_.prepare(db_, "SELECT " + columns + " FROM main.sync_image_" +
-                                      std::to_string(table_.number) + " WHERE seq=?1");
+  for (const ColumnNumber c : imaged_) {
+    const std::string name = "c" + std::to_string(c);
+    const bool has_place = std::find(kept.begin(), kept.end(), name) != kept.end();
+    columns += (columns.empty() ? "" : ",") + (has_place ? name : "NULL");
+  }
+  return read_image_.prepare(db_,
+                             "SELECT " + columns + " FROM main." + images + " WHERE seq=?1");
 }
 
 bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) const {
