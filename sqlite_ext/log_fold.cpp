@@ -38,30 +38,33 @@ void settle_events(std::span<const LogEvent> events, const Registry& registry, b
   }
 }
 
-// Updates written by triggers that did not know a column yet. Most are older than the column, and
+// Entries written by triggers that did not know a column yet. Most are older than the column, and
 // others may have them as they were: they must not come to write it. But somebody may have set it
-// before the triggers were renewed. So the last of them wrote it if the row holds something else
-// there than its versions, or the column's default, say.
-Status settle_columns(TableAccess* access, RowKey key, const Registry& registry,
-                      const RowState& row, std::vector<LogEvent>* events) {
+// before the triggers were renewed: the last of them wrote it if the row holds something else there
+// than the column's default. So this comes before what was parked in the column is filled in.
+Status settle_columns(TableAccess* access, RowKey key, std::span<const uint64_t> known_after,
+                      FoldWork* work) {
   const TableInfo& table = access->table();
-  const auto young = [&](const LogEvent& event) {
-    return event.mask >= 0 && event.columns_known < table.column_count();
+  std::vector<LogEvent>& events = work->settled;
+  work->unseen.clear();
+  const auto young = [&](const LogEvent& event, ColumnNumber c) {
+    return c < known_after.size() && known_after[c] >= event.seq;
   };
-  if (std::none_of(events->begin(), events->end(), young)) return {};
-  ShownRow shown;
-  show_row(row, table, registry.sites, &shown);
-  for (ColumnNumber c = 0; c < table.column_count(); ++c) {
-    const auto last = std::find_if(events->rbegin(), events->rend(), [&](const LogEvent& event) {
-      return event.mask >= 0 && event.columns_known <= c;
-    });
-    if (last == events->rend() || !table.columns[c].present || table.is_key(c)) continue;
-    bool same = false;
-    SYNCLINE_TRY(access->holds(key, c, shown.values[c], &same));
-    if (!same) last->mask |= c < kMaskColumns ? int64_t{1} << c : kMaskMany;
+  for (ColumnNumber c = 0; c < table.column_count() && !events.empty(); ++c) {
+    if (!table.columns[c].present || table.is_key(c) || !young(events[0], c)) continue;
+    const auto last = std::find_if(events.rbegin(), events.rend(),
+                                   [&](const LogEvent& event) { return young(event, c); });
+    bool by_default = false;
+    SYNCLINE_TRY(access->holds(key, c, Value(), &by_default));
+    if (by_default) {
+      work->unseen.push_back(c);
+    } else if (last->mask >= 0) {
+      last->mask |= c < kMaskColumns ? int64_t{1} << c : kMaskMany;
+    }
   }
-  for (LogEvent& event : *events) {
-    if (young(event)) event.columns_known = table.column_count();
+  for (LogEvent& event : events) {
+    if (event.mask >= 0) event.columns_known = table.column_count();
+    if (!work->unseen.empty() && young(event, work->unseen[0])) event.unseen = work->unseen;
   }
   return {};
 }
@@ -114,7 +117,10 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
     make_baseline(table, &work->row);
     SYNCLINE_TRY(keep_context(access, settled, &work->row));
   }
-  if (exists) SYNCLINE_TRY(settle_columns(access, local->key, registry, work->row, &settled));
+  if (exists) {
+    const auto at = static_cast<size_t>(registry.position(table.number));
+    SYNCLINE_TRY(settle_columns(access, local->key, registry.extras[at].known_after, work));
+  }
   FoldInput input;
   input.self = registry.self();
   input.events = settled;

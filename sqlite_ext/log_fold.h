@@ -13,6 +13,7 @@ struct FoldWork {
   RowState row;
   std::string packed;
   std::vector<LogEvent> settled;
+  std::vector<ColumnNumber> unseen;  // what events of `settled` may point to
 };
 
 // Columns below this were known to the trigger that wrote entry `seq`.

@@ -111,16 +111,17 @@ Status Operation::fold() {
 }
 
 Status Operation::fold_log() {
-  // First of all, since entries of the log that are older than the column count as writing it.
   bool retry = !changes_.appeared.empty();
   if (retry) SYNCLINE_TRY(begin_apply("filling a column that was added"));
+  const uint64_t folded_before = registry_.folded;
+  SYNCLINE_TRY(mark_head(db_, registry_));
+  SYNCLINE_TRY(fold_all(db_, &registry_));
+  // Not before the fold: to entries of the log that are older than the column it would look as if
+  // they had written it.
   for (const auto& [table, column] : changes_.appeared) {
     SYNCLINE_TRY(restore_column(db_, registry_, table, column));
   }
   changes_.appeared.clear();
-  const uint64_t folded_before = registry_.folded;
-  SYNCLINE_TRY(mark_head(db_, registry_));
-  SYNCLINE_TRY(fold_all(db_, &registry_));
   for (const TableExtra& extra : registry_.extras)
     retry = retry || extra.adopting;
   if (registry_.folded != folded_before && !retry) {

@@ -125,6 +125,21 @@ TEST_CASE("fold: an insert gives columns it does not know no value", "[fold][uni
   CHECK(f.row.rest_values[3].is(ValueKind::absent));
 }
 
+TEST_CASE("fold: a write from before a column was added gives it no value", "[fold][unit]") {
+  Fixture f;
+  const std::vector<ColumnNumber> unseen = {2};
+  f.fold({{5, 100, kMaskAll, 2, {}, false, unseen}}, true, f.base);
+  CHECK(f.row.rest_values[1].is(ValueKind::same));
+  CHECK(f.row.rest_values[2].is(ValueKind::absent));
+  f.row.rest_values[2] = Value::text("parked");
+  f.fold({{6, 101, 1 << 1, 4, {}, false, unseen}}, true, f.base);
+  CHECK(f.only(2, 5));
+  f.table.row_grain = true;
+  f.fold({{7, 102, 1 << 1, 4, {}, false, unseen}}, true, f.base);
+  CHECK(f.only(2, 7));
+  CHECK(f.row.rest_values[2].identical(Value::text("parked")));
+}
+
 TEST_CASE("fold: the base table has the last word on existence", "[fold][unit]") {
   Fixture f;
   f.insert(5, 100);

@@ -362,6 +362,31 @@ def _(t):
         assert db.rows("SELECT * FROM t") == [(1, 2, "parked at b")], db.rows("SELECT * FROM t")
 
 
+@test("S15: an insert from before a parked column was added does not write that column")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, u UNIQUE)")
+    a.run("ALTER TABLE t ADD COLUMN x INTEGER NOT NULL DEFAULT 3")
+    b.run("INSERT INTO t VALUES(1, 'one')")
+    a.run("INSERT INTO t VALUES(5, 'mine', 258), (6, 'six', 160), (7, 'seven', 170), (8, 'e', 8)")
+    b.run("UPDATE t SET u = 'mine' WHERE id = 1")
+    give(a, b)
+    give(b, a)
+    held = b.rows("SELECT pk FROM sync_conflicts WHERE kind = 'unique'")
+    assert held == [('{"id": 5}',)], held
+    # Over the held row, anew, twice in one fold, and one that sets the column before it is noticed.
+    b.run("INSERT INTO t VALUES(5, 'five'); DELETE FROM t WHERE id IN (6, 8);"
+          "INSERT INTO t VALUES(6, 'six'), (8, 'eight'); UPDATE t SET u = 'VII' WHERE id = 7")
+    give(b, a)
+    b.run("ALTER TABLE t ADD COLUMN x INTEGER NOT NULL DEFAULT 3; UPDATE t SET x = 9 WHERE id = 8")
+    for _ in range(2):
+        sync(a, b)
+        same_rows(a, b, ["t"])
+        assert a.rows("SELECT * FROM t ORDER BY id") == [
+            (1, "mine", 3), (5, "five", 3), (6, "six", 3), (7, "VII", 170), (8, "eight", 9)]
+    for db in (a, b):
+        assert db.rows("SELECT * FROM sync_check() WHERE severity = 'error'") == []
+
+
 @test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

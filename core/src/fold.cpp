@@ -70,12 +70,12 @@ class Folder {
     }
     const bool keeps_parked = write != WriteKind::assign && !parked_.empty();
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
-      const bool unseen = !table_.columns[c].present || (dead && values[c].is(ValueKind::absent));
-      if (unseen && !table_.is_key(c)) values[c] = keeps_parked ? parked_[c] : Value();
+      const bool nothing = unseen(event, c) || (dead && values[c].is(ValueKind::absent));
+      if (nothing && !table_.is_key(c)) values[c] = keeps_parked ? parked_[c] : Value();
     }
     std::vector<std::string_view> notes;
     for (const ColumnNumber c : noted_columns_)
-      notes.push_back(note_for(c, v, write));
+      notes.push_back(note_for(c, v, write, unseen(event, c)));
     row_.kept = row_.adjusted = false;  // the base row is what its writer wants
     if (!row_.held || event.decides) {
       row_.write_all(v, values);
@@ -89,7 +89,8 @@ class Folder {
 
   // What the policy of a column wants to have said about the version that is about to replace what
   // stands in its cell.
-  std::string_view note_for(ColumnNumber column, const Version& version, WriteKind write) {
+  std::string_view note_for(ColumnNumber column, const Version& version, WriteKind write,
+                            bool unseen) {
     std::vector<NotedVersion> replaced;
     if (!row_.held) row_.cell(column, &replaced);
     const auto value_at = [&](std::span<const Value> values) {
@@ -110,7 +111,7 @@ class Folder {
     in.replaced = replaced;
     in.write =
         in.before.is(ValueKind::absent) && write == WriteKind::change ? WriteKind::assign : write;
-    in.after = write == WriteKind::erase ? Value() : value_at(input_.image);
+    in.after = write == WriteKind::erase || unseen ? Value() : value_at(input_.image);
     in.version = version;
     in.sites = &sites_;
     std::string note;
@@ -127,8 +128,10 @@ class Folder {
     bool any = false;
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
       const bool imaged = c < input_.image.size() && !input_.image[c].is(ValueKind::absent);
-      const bool unseen = !table_.columns[c].present || (!input_.exists && !imaged);
-      any = any || (unseen && !table_.is_key(c));
+      const auto of_event = [&](const LogEvent& event) { return unseen(event, c); };
+      const bool nothing =
+          std::any_of(events_.begin(), events_.end(), of_event) || (!input_.exists && !imaged);
+      any = any || (nothing && !table_.is_key(c));
     }
     if (!any || row_.held || structural > 1 || row_.empty()) return;
     ShownRow shown;
@@ -188,6 +191,12 @@ class Folder {
     events_ = some_;
   }
 
+  // Has the event no word on the column?
+  bool unseen(const LogEvent& event, ColumnNumber column) const {
+    return !table_.columns[column].present ||
+           std::find(event.unseen.begin(), event.unseen.end(), column) != event.unseen.end();
+  }
+
   // By an event of this fold.
   bool made_here(const Version& v) const { return v.site == input_.self && v.seq >= first_seq(); }
 
@@ -202,7 +211,7 @@ class Folder {
   void write_columns(const LogEvent& event) {
     bool any = false;
     for (ColumnNumber c = 0; c < row_.column_count; ++c) {
-      if (!table_.columns[c].present || table_.is_key(c) || !changes(event, c)) continue;
+      if (unseen(event, c) || table_.is_key(c) || !changes(event, c)) continue;
       Version v{event.seq, event.hlc, input_.self, false};
       const auto exceptions = row_.exceptions(c);
       for (const CellVersion& e : exceptions)
@@ -212,7 +221,8 @@ class Folder {
           v.hlc = raised(v.hlc, r, v.site);
       }
       const bool noted = std::binary_search(noted_columns_.begin(), noted_columns_.end(), c);
-      const std::string_view note = noted ? note_for(c, v, WriteKind::change) : std::string_view();
+      const std::string_view note =
+          noted ? note_for(c, v, WriteKind::change, false) : std::string_view();
       if (row_.held && !event.decides) {
         put_beside(c, v, Value::same());
       } else {

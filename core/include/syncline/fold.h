@@ -33,6 +33,8 @@ struct LogEvent {
   std::string_view origin = {};
   // A decision of someone who saw what is held: it replaces held versions, too.
   bool decides = false;
+  // Columns that are there now and were not when this was written: it says nothing of them.
+  std::span<const ColumnNumber> unseen = {};
 };
 
 struct FoldInput {
