@@ -381,7 +381,7 @@ Status make_hello(Port* port, Hello* out) {
   out->vector = vector_to_json(site.knowledge, site.sites);
   out->now_ms = site.now_ms;
   for (const TableInfo& table : tables) {
-    if (table.present) out->tables.push_back(table.schema());
+    if (table.present) out->tables.push_back(table.schema_here());
   }
   std::vector<std::pair<SiteId, std::string>> unfinished;
   SYNCLINE_TRY(port->list_incoming(&unfinished));

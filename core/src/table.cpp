@@ -58,18 +58,32 @@ bool TableInfo::is_key(ColumnNumber column) const {
   return std::find(key.begin(), key.end(), column) != key.end();
 }
 
-TableSchema TableInfo::schema() const {
+namespace {
+
+template <typename Test>
+TableSchema schema_of(const TableInfo& table, Test left_out) {
   TableSchema schema;
-  schema.name = name;
-  std::vector<uint32_t> position(columns.size());
-  for (size_t i = 0; i < columns.size(); ++i) {
-    if (columns[i].dropped) continue;
+  schema.name = table.name;
+  std::vector<uint32_t> position(table.columns.size());
+  for (size_t i = 0; i < table.columns.size(); ++i) {
+    const ColumnInfo& column = table.columns[i];
+    if (left_out(column)) continue;
     position[i] = static_cast<uint32_t>(schema.columns.size());
-    schema.columns.push_back({columns[i].name, columns[i].type});
+    schema.columns.push_back({column.name, column.type});
   }
-  for (ColumnNumber column : key)
+  for (ColumnNumber column : table.key)
     schema.key.push_back(position[column]);
   return schema;
+}
+
+}  // namespace
+
+TableSchema TableInfo::schema() const {
+  return schema_of(*this, [](const ColumnInfo& column) { return column.dropped; });
+}
+
+TableSchema TableInfo::schema_here() const {
+  return schema_of(*this, [](const ColumnInfo& column) { return !column.present; });
 }
 
 int64_t find_table(const std::vector<TableInfo>& tables, std::string_view name) {

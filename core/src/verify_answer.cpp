@@ -110,18 +110,8 @@ Status digest_table(VerifyHost* host, const std::string& name, std::string* out)
   TableInfo table;
   SYNCLINE_TRY(host->port().load_site(&site));
   SYNCLINE_TRY(find_tracked(host, name, &table));
-  TableSchema schema;  // what is here: parked columns have no values
-  std::vector<ColumnNumber> positions(table.column_count());
-  for (ColumnNumber c = 0; c < table.column_count(); ++c) {
-    if (!table.columns[c].present) continue;
-    positions[c] = static_cast<ColumnNumber>(schema.columns.size());
-    schema.columns.push_back({table.columns[c].name, table.columns[c].type});
-  }
-  schema.name = table.name;
-  for (const ColumnNumber c : table.key)
-    schema.key.push_back(positions[c]);
   RowDigester digester;
-  SYNCLINE_TRY(RowDigester::make(plan_of(schema), table, &digester));
+  SYNCLINE_TRY(RowDigester::make(plan_of(table.schema_here()), table, &digester));
   BucketSums sums(0);
   SYNCLINE_TRY(scan_sums(host, table, &digester, nullptr, &sums));
   *out = std::to_string(sums[0].count) + " " + to_hex(sums[0].sum);

@@ -76,6 +76,7 @@ struct TableInfo {
   ColumnNumber column_count() const { return static_cast<ColumnNumber>(columns.size()); }
   bool is_key(ColumnNumber column) const;
   TableSchema schema() const;  // present and parked columns; dropped ones do not travel
+  TableSchema schema_here() const;  // what has values here: present columns alone
 };
 
 // Finds by exact name, else by ASCII case-insensitive name if that is unique. -1: none. A dropped
