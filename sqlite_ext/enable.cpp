@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cctype>
 
+#include "sqlite_ext/access_pool.h"
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/schema_check.h"
 #include "syncline/fold.h"
 #include "syncline/json.h"
+#include "syncline/limits.h"
 
 namespace syncline {
 
@@ -341,12 +343,99 @@ Status disable_table(sqlite3* db, std::string_view name, Registry* registry, std
   return {};
 }
 
+namespace {
+
+// Columns that `ddl` may drop: where they are named in a DDL that drops something.
+std::vector<ColumnNumber> may_go(const TableInfo& table, const std::string& ddl) {
+  const std::string text = lower_name(ddl);
+  std::vector<ColumnNumber> columns;
+  if (text.find("drop") == std::string::npos) return columns;
+  for (ColumnNumber c = 0; c < table.column_count(); ++c) {
+    if (!table.columns[c].present || table.is_key(c)) continue;
+    if (text.find(lower_name(table.columns[c].name)) != std::string::npos) columns.push_back(c);
+  }
+  return columns;
+}
+
+// Writes out the values of cells of these columns that stand in the base rows alone: where the
+// column goes, they still travel to those who have it.
+class ValueKeeper {
+ public:
+  ValueKeeper(sqlite3* db, const Registry& registry) : pool_(db, registry) {}
+
+  Status run(uint32_t number, const std::vector<ColumnNumber>& columns) {
+    SYNCLINE_TRY(pool_.get(number, &access_));
+    std::vector<Value> start;
+    for (bool more = true; more;) {
+      Arena arena;
+      std::vector<LocalRow> rows;
+      SYNCLINE_TRY(read(start, &arena, &rows, &more));
+      std::vector<TableAccess::StateWrite> writes;
+      for (LocalRow& row : rows)
+        SYNCLINE_TRY(complete(columns, &arena, &row, &writes));
+      if (!writes.empty()) SYNCLINE_TRY(access_->write_states(writes));
+      start_arena_.clear();
+      start.clear();
+      for (const Value& part : rows.empty() ? RowKey() : rows.back().key)
+        start.push_back(start_arena_.copy(part));
+    }
+    return {};
+  }
+
+ private:
+  // Some rows with cells of their own, from behind `start` on.
+  Status read(RowKey start, Arena* arena, std::vector<LocalRow>* rows, bool* more) {
+    Statement cursor;
+    std::vector<Value> stored;
+    SYNCLINE_TRY(access_->open_state_cursor(start, &cursor));
+    while (rows->size() < limits::rows_per_batch) {
+      SYNCLINE_TRY(cursor.next(more));
+      if (!*more) return {};
+      LocalRow row;
+      access_->read_state_row(cursor, arena, &row);
+      if (row.state.cells.empty()) continue;
+      row.key = access_->key_to_wire(access_->cursor_key(cursor, &stored), arena);
+      rows->push_back(row);
+    }
+    return {};
+  }
+
+  Status complete(const std::vector<ColumnNumber>& columns, Arena* arena, LocalRow* row,
+                  std::vector<TableAccess::StateWrite>* writes) {
+    const TableInfo& table = access_->table();
+    RowState state;
+    SYNCLINE_TRY(unpack_row(row->state, table.column_count(), &state));
+    const auto lacks_value = [&](const CellVersion& cell) {
+      return cell.value.is(ValueKind::same) &&
+             std::find(columns.begin(), columns.end(), cell.column) != columns.end();
+    };
+    if (std::none_of(state.cells.begin(), state.cells.end(), lacks_value)) return {};
+    SYNCLINE_TRY(access_->read_base(row->key, arena, row));
+    if (!row->stored) return {};
+    for (CellVersion& cell : state.cells) {
+      if (lacks_value(cell)) cell.value = row->values[cell.column];
+    }
+    std::string packed;
+    writes->push_back({row->key, pack_row(state, table, nullptr, true, &packed)});
+    writes->back().state.cells = arena->copy(writes->back().state.cells);
+    return {};
+  }
+
+  AccessPool pool_;
+  TableAccess* access_ = nullptr;
+  Arena start_arena_;
+};
+
+}  // namespace
+
 Status alter_table(sqlite3* db, std::string_view name, const std::string& ddl, Registry* registry) {
   const int64_t at = find_table(registry->tables, name);
   if (at < 0 || !registry->tables[static_cast<size_t>(at)].present) {
     return unknown_table(*registry, name);
   }
   TableInfo table = registry->tables[static_cast<size_t>(at)];
+  const std::vector<ColumnNumber> going = may_go(table, ddl);
+  if (!going.empty()) SYNCLINE_TRY(ValueKeeper(db, *registry).run(table.number, going));
   SYNCLINE_TRY(drop_triggers(db, table.number));
   SYNCLINE_TRY(execute(db, ddl));
   BaseTable base;

@@ -63,6 +63,12 @@ bool as_planned(const FoundTriggers& found, const CapturePlan& plan) {
                      [&](const std::string& sql) { return have.count(as_stored(sql)) != 0; });
 }
 
+bool is_local(const TableExtra& extra, const std::string& column) {
+  return std::any_of(extra.local.begin(), extra.local.end(), [&](const std::string& name) {
+    return sqlite3_stricmp(name.c_str(), column.c_str()) == 0;
+  });
+}
+
 // Columns: renames are matched by order, since SQLite keeps a renamed column's place.
 // Local columns are not in `base`. Returns whether a name is gone.
 bool match_columns(const BaseTable& base, uint64_t head, TableInfo* table, TableExtra* extra,
@@ -95,8 +101,10 @@ bool match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
     if (renamed) {
       column.name = fresh[i]->name;
     } else {
+      // A local column does not travel. Of any other, versions may be on their way that no other
+      // column has: they are kept and sent on as for a column that was never here.
       column.present = false;
-      column.dropped = true;
+      column.dropped = is_local(*extra, column.name);
     }
   }
   if (renamed) return moved;
@@ -112,11 +120,8 @@ bool match_columns(const BaseTable& base, uint64_t head, TableInfo* table, Table
 }
 
 void hide_local(const TableExtra& extra, BaseTable* base) {
-  std::erase_if(base->columns, [&](const BaseColumn& column) {
-    return std::any_of(extra.local.begin(), extra.local.end(), [&](const std::string& name) {
-      return sqlite3_stricmp(name.c_str(), column.name.c_str()) == 0;
-    });
-  });
+  std::erase_if(base->columns,
+                [&](const BaseColumn& column) { return is_local(extra, column.name); });
 }
 
 bool same_key(const TableInfo& table, const BaseTable& base) {

@@ -227,6 +227,30 @@ def _(t):
     assert a.rows("SELECT status FROM sync_tables") == [("tracked",)]
 
 
+@test("S15: what was written in a column before it was dropped still arrives")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x, y)")
+    a.run("INSERT INTO t VALUES(1, 1, 1), (2, 1, 1)")
+    sync(a, b)
+    a.run("DELETE FROM t WHERE id = 1")
+    b.run("UPDATE t SET x = 2")
+    b.value("SELECT sync_alter('t', 'ALTER TABLE t DROP COLUMN x')")
+    sync(a, b)
+    assert a.rows("SELECT * FROM t") == [(1, 2, 1), (2, 2, 1)]
+    assert b.rows("SELECT * FROM t") == [(1, 1), (2, 1)]
+    a.value("SELECT sync_alter('t', 'ALTER TABLE t DROP COLUMN x')")
+    sync(a, b)
+    same_rows(a, b, ["t"])
+    assert len(a.rows("SELECT * FROM t")) == 2
+    assert a.json("SELECT sync_verify(?)", b.path)["same"]
+    for db in (a, b):
+        db.run("ALTER TABLE t ADD COLUMN x")
+    sync(a, b)
+    same_rows(a, b, ["t"])
+    for db in (a, b):
+        assert db.rows("SELECT * FROM sync_check() WHERE severity = 'error'") == []
+
+
 @test("S15: RENAME COLUMN and RENAME TABLE keep capture going")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

@@ -103,10 +103,10 @@ Failure World::compare(const Member& a, const Member& b) const {
           return {"convergence", place + "one has it in the table, or held, the other not"};
         }
         for (size_t cell = 0; cell < here.cells.size() && cell < there.cells.size(); ++cell) {
-          if (oracle_.retired(name, cell)) continue;
           const std::string column =
               cell == 0 ? "" : "column " + words_.cells.at(name)[cell] + ": ";
-          if (here.stored && here.base[cell] != there.base[cell]) {
+          const bool retired = oracle_.retired(name, cell);
+          if (here.stored && !retired && here.base[cell] != there.base[cell]) {
             return {"convergence", place + column + here.base[cell] + " and " + there.base[cell]};
           }
           const bool added = blueprint_.adds(name, words_.cells.at(name)[cell]);

@@ -320,7 +320,6 @@ Failure Oracle::check_capture(const Mind& mind, const Look& look) const {
                                                       : "it was deleted without a version");
   }
   for (size_t cell = 1; cell < look.cells; ++cell) {
-    if (retired(look.row->table, cell)) continue;
     const std::vector<SeenVersion>& now = versions(look.now, cell);
     const bool moved = was && look.now->stored && base(look.before, cell) != base(look.now, cell);
     if (look.fresh[cell].empty()) {
@@ -362,7 +361,6 @@ Failure Oracle::check_row(Mind* mind, const Look& look) {
   covered.assign(look.cells, Bits());
   std::vector<Bits> replaced(look.cells);
   for (size_t cell = 0; cell < look.cells; ++cell) {
-    if (retired(look.row->table, cell)) continue;
     Bits held;
     for (const SeenVersion& v : versions(look.now, cell)) {
       const Bits writes = writes_of(*mind, *look.row, cell, v);
@@ -377,6 +375,7 @@ Failure Oracle::check_row(Mind* mind, const Look& look) {
       const Write& write = look.row->writes[static_cast<size_t>(find(*mind, *look.row, v))];
       if (write.dead != v.dead) return wrong("invented", look, cell, "a delete became a write");
       if (v.dead || cell == 0 || v.value.empty() || cell >= write.values.size()) continue;
+      if (retired(look.row->table, cell)) continue;
       if (!write.values[cell].empty() && write.values[cell] != v.value) {
         return wrong("invented", look, cell,
                      named(write) + " wrote " + write.values[cell] + ", here it is " + v.value);
@@ -413,7 +412,7 @@ Failure Oracle::check_claims(const Look& look, const std::vector<Bits>& covered,
     bool some = false;
     size_t missing = 0, cells = 0;
     for (size_t cell = 0; cell < look.cells; ++cell) {
-      if (!look.row->wrote[cell][number] || retired(look.row->table, cell)) continue;
+      if (!look.row->wrote[cell][number]) continue;
       ++cells;
       if (covered[cell][number]) {
         some = true;
@@ -493,7 +492,6 @@ Failure Oracle::check_lost(const std::vector<const Mind*>& minds) const {
   if (overflowed_) return {};
   for (const auto& [place, row] : rows_) {
     for (size_t cell = 0; cell < row.wrote.size(); ++cell) {
-      if (retired(row.table, cell)) continue;
       Bits missing = row.wrote[cell] & ~row.lost[cell];
       for (const Mind* mind : minds) {
         const auto found = mind->covered.find(&row);

@@ -70,7 +70,7 @@ class Oracle {
   Failure check_lost(const std::vector<const Mind*>& minds) const;
   // Writes that stand nowhere now (a site was thrown back to an older copy) are not missed.
   void forget_lost(const std::vector<const Mind*>& minds);
-  // The column is gone at some site, and its versions with it: it is not looked at any more.
+  // The column is gone at some site: its versions go on, their values are not compared any more.
   void retire(const std::string& table, const std::string& column);
   bool retired(const std::string& table, size_t cell) const;
   // Versions in words.
