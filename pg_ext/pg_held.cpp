@@ -62,6 +62,7 @@ Status Decider::restore_parents(const TableInfo& child, std::span<const Value> v
     CurrentRow row;
     SYNCLINE_TRY(read_row(*parent, encoded, &row));
     if (row.local().stored || !row.local().has_state) continue;
+    if ((row.local().state.flags & kPackedHeld) != 0) return held_parent(parent->name);
     StoreOutcome outcome;
     SYNCLINE_TRY(move_row(parent->number, encoded, true, &outcome));
     if (!outcome.stored) return refused_write(*parent, outcome, "bring the row back by hand");

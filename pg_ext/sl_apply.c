@@ -172,23 +172,36 @@ sl_retry_held(void)
 	persist(&attempt);
 }
 
+static bool
+any_held(void)
+{
+	bool		held;
+
+	SPI_connect();
+	held = sl_exec("SELECT FROM syncline.conflict WHERE status = 'open'"
+				   " AND kind IN ('unique', 'foreign_key', 'constraint') LIMIT 1", 0, NULL,
+				   NULL, NULL) > 0;
+	SPI_finish();
+	return held;
+}
+
 /* Folds; says whether that changed anything while rows are held. */
 static bool
 fold_may_free_held(const char *function_name)
 {
-	bool		held = false;
+	bool		held;
 
 	sl_merge_begin(function_name);
-	if (sl_fold(true) > 0)
-	{
-		SPI_connect();
-		held = sl_exec("SELECT FROM syncline.conflict WHERE status = 'open'"
-					   " AND kind IN ('unique', 'foreign_key', 'constraint') LIMIT 1", 0, NULL,
-					   NULL, NULL) > 0;
-		SPI_finish();
-	}
+	held = sl_fold(true) > 0 && any_held();
 	sl_merge_end();
 	return held;
+}
+
+void
+sl_settle_decision(void)
+{
+	if (any_held())
+		sl_retry_held();
 }
 
 void

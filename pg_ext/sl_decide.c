@@ -249,6 +249,7 @@ resolve(FunctionCallInfo fcinfo, const SlValue *given)
 	sl_report(&status);
 	result = jsonb_result(json);
 	sl_merge_end();
+	sl_settle_decision();
 	return result;
 }
 
@@ -308,6 +309,7 @@ sl_sync_undo(PG_FUNCTION_ARGS)
 	sl_report(&status);
 	result = jsonb_result(json);
 	sl_merge_end();
+	sl_settle_decision();
 	return result;
 }
 
@@ -414,6 +416,8 @@ sl_sync_resolve_all(PG_FUNCTION_ARGS)
 							 (int) entry.size, entry.data);
 		}
 	}
+	if (bulk.resolved > 0)
+		sl_settle_decision();
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(
 		psprintf("{\"matched\": " INT64_FORMAT ", \"resolved\": " INT64_FORMAT
 				 ", \"refused\": [%s]}", bulk.matched, bulk.resolved, bulk.refused.data)));

@@ -81,6 +81,7 @@ class Mover {
       LocalRow known;
       if (!exists) SYNCLINE_TRY(access->read_state(key, &arena, &known));
       if (exists || !known.has_state) continue;
+      if ((known.state.flags & kPackedHeld) != 0) return held_parent(parent.name);
       StoreOutcome outcome;
       SYNCLINE_TRY(move(parent.number, encode_key(key), true, &outcome));
       if (!outcome.stored) return refused_write(parent, outcome, "bring the row back by hand");

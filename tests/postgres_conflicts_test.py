@@ -424,6 +424,23 @@ def _(t):
     assert a.rows("SELECT * FROM c") == [] and a.rows("SELECT * FROM p") == []
 
 
+@test("held: a child whose parent is held waits for the decision about that one")
+def _(t):
+    ddl = ("CREATE TABLE g (id int PRIMARY KEY);"
+           "CREATE TABLE p (id int PRIMARY KEY, g int REFERENCES g ON DELETE CASCADE);"
+           "CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE)")
+    a, b = pair(t, ddl, "INSERT INTO g VALUES (1)")
+    a.run("DELETE FROM g")
+    b.run("INSERT INTO p VALUES (2, 1); INSERT INTO c VALUES (3, 2)")
+    sync(a, b)
+    ids = dict(a.rows("SELECT table_name, id FROM sync_conflicts WHERE status = 'open'"))
+    raises(lambda: decide(a, ids["c"], "remote"), "of table p that is not in its table either")
+    decide(a, ids["p"], "remote")
+    sync(a, b)  # the child comes along
+    equal([a, b], ["g", "p", "c"])
+    assert [a.value(f"SELECT count(*) FROM {table}") for table in "gpc"] == ["1"] * 3
+
+
 @test("held: rivals under partial, expression and exclusion constraints leave their place")
 def _(t):
     ddl = ("CREATE TABLE r (id int PRIMARY KEY, mail text, live boolean, span int4range,"

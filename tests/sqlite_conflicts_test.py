@@ -254,6 +254,27 @@ def _(t):
         assert [field(db, found, "how") for db in (a, b)] == ["decision", "decision"]
 
 
+@test("sqlite deciding: a row whose parent is held waits for the decision about that one")
+def _(t):
+    schema = ("CREATE TABLE g (id INTEGER PRIMARY KEY);"
+              "CREATE TABLE p (id INTEGER PRIMARY KEY, g REFERENCES g ON DELETE CASCADE);"
+              "CREATE TABLE c (id INTEGER PRIMARY KEY, p REFERENCES p ON DELETE CASCADE);")
+    a, b = t.sqlite("a"), t.sqlite("b")
+    create(schema, a, b)  # foreign keys are off: nothing but the decision asks for the parent
+    run("INSERT INTO g VALUES (1)", a)
+    sync(a, b)
+    run("DELETE FROM g", a)
+    run("INSERT INTO p VALUES (2, 1); INSERT INTO c VALUES (3, 2)", b)
+    run("PRAGMA foreign_keys = ON", a)
+    sync(a, b)
+    ids = dict(a.rows("SELECT table_name, id FROM sync_conflicts WHERE status = 'open'"))
+    assert set(ids) == {"p", "c"}, ids
+    run("PRAGMA foreign_keys = OFF", a)
+    raises(lambda: decide(a, ids["c"], "remote"), "of table p that is not in its table either")
+    decide(a, ids["p"], "remote")  # and the child comes along
+    assert [rows(a, f"SELECT count(*) FROM {table}") for table in "gpc"] == [[("1",)]] * 3
+
+
 @test("sqlite conflicts: sides keep their names however often a conflict is recorded")
 def _(t):
     sites = [t.sqlite(name) for name in "abc"]

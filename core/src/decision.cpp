@@ -384,6 +384,12 @@ Status closed_conflict(const ConflictText& conflict) {
                                             : "write the value you want");
 }
 
+Status held_parent(std::string_view table) {
+  return refused(
+      "the row refers to one of table " + std::string(table) + " that is not in its table either",
+      "decide the conflict of that row first: see sync_conflicts");
+}
+
 void append_moved_row(const MovedRow& row, std::string* text) {
   *text += std::to_string(row.table) + "\t" + bytes_to_hex(row.key) + "\t" +
            (row.deleted ? "deleted" : "restored") + "\n";

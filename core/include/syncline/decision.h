@@ -82,6 +82,8 @@ std::string decision_to_json(const ConflictText& conflict, std::string_view choi
 Status unknown_conflict(std::string_view id);
 // The error of a conflict that is closed already.
 Status closed_conflict(const ConflictText& conflict);
+// A held row is to be stored, and so is, in this table, the row it refers to.
+Status held_parent(std::string_view table);
 
 // A row whose kind keeps it out of its table.
 bool holds_row(std::string_view kind);
