@@ -35,7 +35,7 @@ Status PgPort::list_keys(const TableInfo& table, std::string_view after, size_t 
   out->table = &table;
   bool listed = key_list_.table() == table.number && key_list_.covers(after);
   if (!listed) SYNCLINE_TRY(take_kept_list(table, after, &listed));
-  std::vector<std::string_view> encoded;
+  std::span<const ScanPlan::Key> keys;
   for (;; listed = false) {
     if (!listed) {
       key_list_.begin(table.number, after);
@@ -43,13 +43,13 @@ Status PgPort::list_keys(const TableInfo& table, std::string_view after, size_t 
       SYNCLINE_TRY(collect_keys(table, 0, table.present, &key_list_));
     }
     key_list_.seek(after);
-    encoded = key_list_.next(count_max);
-    if (!encoded.empty() || !key_list_.truncated()) break;
+    keys = key_list_.next(count_max);
+    if (!keys.empty() || !key_list_.truncated()) break;
   }
   std::vector<Value> key;
-  for (const std::string_view one : encoded) {
+  for (const ScanPlan::Key& one : keys) {
     key.clear();
-    SYNCLINE_TRY(decode_key(one, &out->arena, &key));
+    SYNCLINE_TRY(decode_key(one.bytes, &out->arena, &key));
     out->rows.emplace_back().key = out->arena.copy(RowKey(key));
   }
   return {};

@@ -109,7 +109,7 @@ class PgPort final : public Port {
   // --- pg_port_rows.cpp
   Status open_base(const TableInfo& table);
   Status see_everything(bool* changed);
-  Status read_rows(const TableInfo& table, RowBatch* out);
+  Status read_rows(const TableInfo& table, RowBatch* out, const uint64_t* places = nullptr);
   Status read_states(const TableInfo& table, RowBatch* out);
   Status find_fetched(const TableInfo& table, std::span<const RowWrite> writes,
                       std::vector<size_t>* rows);

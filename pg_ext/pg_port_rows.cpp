@@ -123,8 +123,8 @@ Status PgPort::list_contested(const TableInfo& table, std::string_view after, si
   return read_rows(table, out);
 }
 
-// Reads the rows of `fetched_`, locking them in a port that writes.
-Status PgPort::read_rows(const TableInfo& table, RowBatch* out) {
+// Reads the rows of `fetched_`, locking them in a port that writes. `places`: where they may be.
+Status PgPort::read_rows(const TableInfo& table, RowBatch* out, const uint64_t* places) {
   const size_t count = fetched_.size();
   const ColumnNumber columns = table.column_count();
   out->rows.assign(count, LocalRow());
@@ -140,7 +140,7 @@ Status PgPort::read_rows(const TableInfo& table, RowBatch* out) {
       rows[i] = reinterpret_cast<SlValue*>(all.data() + i * columns);
     }
     const std::unique_ptr<bool[]> stored = std::make_unique<bool[]>(count);
-    SlBaseRead read = {base_.get(), write_, false, rows.data(), stored.get()};
+    SlBaseRead read = {base_.get(), write_, false, rows.data(), stored.get(), places};
     for (bool again = true; again;) {
       SYNCLINE_TRY(guard(sl_leaf_base_read, &read));
       again = false;

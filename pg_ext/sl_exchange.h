@@ -68,6 +68,11 @@ typedef struct SlBaseRead
 	bool again;					/* out */
 	SlValue **values;			/* the caller's; each as long as the table has columns */
 	bool *stored;				/* the caller's */
+	/*
+	 * Where the rows may be, or 0, from sl_leaf_keys_next; or null. Looked at first, without the
+	 * index.
+	 */
+	const uint64_t *places;
 } SlBaseRead;
 void sl_leaf_base_read(void *read);
 
@@ -203,6 +208,7 @@ typedef struct SlKeys
 	uint32_t count_max;
 	void *stream;
 	const SlBytes *keys;
+	const uint64_t *places;		/* of base rows, others 0 */
 	uint32_t count;
 } SlKeys;
 void sl_leaf_keys_open(void *keys);

@@ -15,6 +15,19 @@
 #include "sl_bridge.h"
 #include "sl_compat.h"
 
+/* Where a row stands, as a number that is not 0. */
+static inline uint64
+sl_place_of(ItemPointer tid)
+{
+	return ((uint64) ItemPointerGetBlockNumber(tid) << 16) | ItemPointerGetOffsetNumber(tid);
+}
+
+static inline void
+sl_tid_of(uint64 place, ItemPointer tid)
+{
+	ItemPointerSet(tid, (BlockNumber) (place >> 16), (OffsetNumber) (place & 0xffff));
+}
+
 /* ---- sl_guard.c ------------------------------------------------------------------------------ */
 
 /* Raises what `status` says, the parked error if there is one. Returns only if it is ok. */

@@ -51,6 +51,7 @@ typedef struct KeyStream
 	bool		state_ended;
 	TableScanDesc all_base;
 	SlBytes    *keys;
+	uint64	   *places;
 } KeyStream;
 
 static void
@@ -82,6 +83,7 @@ sl_leaf_keys_open(void *argument)
 	stream->batch = AllocSetContextCreate(context, "syncline key batch", ALLOCSET_DEFAULT_SIZES);
 	stream->base = keys->base;
 	stream->keys = palloc(sizeof(SlBytes) * keys->count_max);
+	stream->places = palloc(sizeof(uint64) * keys->count_max);
 	sl_advance();				/* what was just folded counts */
 	open_state(stream, keys);
 	if (stream->base != NULL)
@@ -143,10 +145,12 @@ sl_leaf_keys_next(void *argument)
 	MemoryContextReset(stream->batch);
 	old = MemoryContextSwitchTo(stream->batch);
 	keys->keys = stream->keys;
+	keys->places = stream->places;
 	for (keys->count = 0; keys->count < keys->count_max;)
 	{
 		SlBytes    *key = &stream->keys[keys->count];
 
+		stream->places[keys->count] = 0;
 		if (!stream->state_ended)
 		{
 			if (next_state_key(stream, key))
@@ -166,6 +170,7 @@ sl_leaf_keys_next(void *argument)
 			stream->all_base = NULL;
 			break;
 		}
+		stream->places[keys->count] = sl_place_of(&stream->base->slot->tts_tid);
 		keys->count++;
 	}
 	MemoryContextSwitchTo(old);

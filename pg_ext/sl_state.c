@@ -28,18 +28,6 @@ enum
 #define STATE_COLUMNS STATE_CELLS
 #define ROWS_PER_INSERT 500
 
-static uint64
-place_of(ItemPointer tid)
-{
-	return ((uint64) ItemPointerGetBlockNumber(tid) << 16) | ItemPointerGetOffsetNumber(tid);
-}
-
-static void
-tid_of(uint64 place, ItemPointer tid)
-{
-	ItemPointerSet(tid, (BlockNumber) (place >> 16), (OffsetNumber) (place & 0xffff));
-}
-
 static bytea *
 make_bytea(SlBytes bytes)
 {
@@ -73,7 +61,7 @@ fill_row(TupleTableSlot *slot, SlStateRow *row)
 		memcpy(copy, VARDATA_ANY(cells), size);
 		row->cells = (SlBytes) {copy, size};
 	}
-	row->place = place_of(&slot->tts_tid);
+	row->place = sl_place_of(&slot->tts_tid);
 }
 
 /* A walk along the index by key; see sl_base.c, which walks along a primary key. */
@@ -419,7 +407,7 @@ replace_row(Writer *writer, const SlStateRow *row)
 	ItemPointerData tid;
 	bool		update_indexes;
 
-	tid_of(row->place, &tid);
+	sl_tid_of(row->place, &tid);
 	if (!take_room(writer, &tid, tuple_size(slot)))
 	{
 		simple_heap_delete(relation, &tid);
@@ -489,7 +477,7 @@ sl_leaf_state_forget(void *argument)
 
 		if (forget->rows[i].place == 0)
 			continue;
-		tid_of(forget->rows[i].place, &tid);
+		sl_tid_of(forget->rows[i].place, &tid);
 		simple_heap_delete(relation, &tid);
 	}
 	table_close(relation, NoLock);
