@@ -537,6 +537,9 @@ def _(t):
     sync(device, hub)
     check(device, hub)
     assert len(ids(hub)) == 30, ids(hub)
+    # The device had never heard of another: it still knew what it had deleted.
+    decided = hub.json("SELECT sync_resolve_all('{\"kind\": \"update_delete\"}', 'local')")
+    assert decided["resolved"] == 1, decided
     for _ in range(2):
         sync(device, hub)
     for db in (device, hub):

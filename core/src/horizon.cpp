@@ -51,6 +51,7 @@ class Melting {
     state_.done = report_.looked_at < rows_max_;
     if (state_.done) {
       state_.table = 0;
+      if (alone_) state_.under = VersionVector();  // what stayed is looked at again
       SYNCLINE_TRY(port_.prune(site_));
     }
     report_.done = state_.done;
@@ -63,6 +64,7 @@ class Melting {
     std::vector<Acknowledgement> heard;
     SYNCLINE_TRY(port_.load_acknowledgements({}, &heard));
     const Horizon horizon = find_horizon(&site_, heard);
+    alone_ = heard.empty() && active_sites(&site_).empty() && retired_ids(site_.settings).empty();
     for (const SiteIndex s : horizon.waiting_for)
       report_.waiting_for.push_back(site_.sites.id(s));
     if (!state_.done) return {};
@@ -129,7 +131,7 @@ class Melting {
       for (const LocalRow& local : batch.rows) {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
-        if (parked_ && !lives(row)) continue;
+        if ((parked_ || alone_) && !lives(row)) continue;
         if (can_melt(row, table, state_.under)) keys.push_back(local.key);
       }
       state_.table = table.number;
@@ -149,6 +151,9 @@ class Melting {
   MeltingState state_;
   std::set<uint32_t> contended_;  // table numbers
   bool parked_ = false;           // are there rows of tables that are not here?
+  // No other site was ever heard of. Some may have got changes all the same, by hand: they would be
+  // the only ones to know of a delete, and nobody could tell who else is to hear of it.
+  bool alone_ = false;
 };
 
 }  // namespace

@@ -51,6 +51,34 @@ TEST_CASE("melting: a melted row is not lost to a stranger who has it by its nam
   }
 }
 
+TEST_CASE("melting: who has never heard of another keeps what it deleted until it has",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.a.erase_item(1);
+  s.b.add_item(1, "of b", 11);
+  REQUIRE(s.b.apply(s.a.export_for(s.b.vector(), {}, 1000).bytes).ok());  // by hand
+  maintain(&s.a);
+  CHECK(states(s.a) == 1);
+  s.c.add_item(1, "of c", 12);
+  s.c.swap_with(&s.a);  // late, and is told all the same
+  CHECK(s.c.conflicts() == std::vector<std::string>{"update_delete"});
+  meet_all({&s.a, &s.b, &s.c});
+  for (const Database* db : {&s.a, &s.b, &s.c}) {
+    CHECK(db->conflicts() == s.a.conflicts());
+    CHECK(db->has_item(1));
+  }
+  for (Database* db : {&s.a, &s.b, &s.c})
+    db->erase_item(1);
+  for (int round = 0; round < 3; ++round) {
+    meet_all({&s.a, &s.b, &s.c});
+    for (Database* db : {&s.a, &s.b, &s.c})
+      maintain(db);
+  }
+  for (const Database* db : {&s.a, &s.b, &s.c})
+    CHECK(states(*db) == 0);
+}
+
 TEST_CASE("melting: a delete that others have forgotten is one also beside a row of one's own",
           "[melting][unit]") {
   Strangers s;
