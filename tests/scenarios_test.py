@@ -276,6 +276,29 @@ def _(t, a, b):
     assert held(a) == held(b) == []
 
 
+@on_pairs("scenario 6: rows that wait for each other over unique values and foreign keys")
+def _(t, a, b):
+    enforce(a, b)
+    create("CREATE TABLE n(id INTEGER PRIMARY KEY, code TEXT UNIQUE, "
+           "up INTEGER REFERENCES n(id) ON DELETE CASCADE);", a, b)
+    # 1 goes before 2, 3 needs 2 and goes before 4, 1 needs 4.
+    run("INSERT INTO n VALUES(4, 'y', NULL)", a)
+    run("INSERT INTO n VALUES(2, 'x', NULL)", b)
+    run("INSERT INTO n VALUES(1, 'x', 4)", a)
+    run("INSERT INTO n VALUES(3, 'y', 2)", b)
+    for _ in range(2):
+        settle([a, b])
+        assert equal([a, b], ["n"]) == 2
+        found = rows(a, "SELECT id FROM n ORDER BY id")
+        assert found in ([("1",), ("4",)], [("2",), ("3",)]), found
+        assert sorted(h[0] for h in held(a)) == ["foreign_key", "unique"], held(a)
+        assert held(a) == held(b)
+    run(f"UPDATE n SET code = 'z' || code WHERE id = {found[0][0]}", a)
+    run(f"UPDATE n SET code = 'z' || code WHERE id = {found[1][0]}", a)
+    settle([a, b])
+    assert equal([a, b], ["n"]) == 4 and held(a) == held(b) == []
+
+
 @test("scenario 6: with foreign_keys off SQLite takes the child; PostgreSQL holds it")
 def _(t):
     a, b = t.sqlite("a"), t.postgres("b")

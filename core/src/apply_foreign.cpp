@@ -191,14 +191,31 @@ Status ApplyRun::keep_parent(const RowRef& parent, const RowRef& child, bool* ke
   *kept = outcome.stored;
   if (!*kept) {
     given_up_.insert({parent.table, parent.key});
-    return {};
+    return note_in_the_way(*table, outcome, child);
   }
   if (table->refers) written_.push_back({table->number, parent.key, {}});
-  note_held(*table, write.key, true, ConflictKind::foreign_key,
-            "deleted, but kept while rows refer to it", &work.shown);
-  held_here_.erase({table->number, parent.key});
-  views_.insert({table->number, parent.key});
+  note_kept(*table, write.key, work.shown);
   return {};
+}
+
+// What keeps a deleted row out may itself be held in the end, or be a deleted row, too.
+Status ApplyRun::note_in_the_way(const TableInfo& table, const StoreOutcome& outcome,
+                                 const RowRef& child) {
+  for (const std::string& key : outcome.rivals) {
+    RowBatch batch;
+    Work rival;
+    SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
+    contenders_.insert({table.number, key});
+    if (rival.before.kept) contenders_.insert({child.table, child.key});
+  }
+  return {};
+}
+
+void ApplyRun::note_kept(const TableInfo& table, RowKey key, const ShownRow& shown) {
+  note_held(table, key, true, ConflictKind::foreign_key, "deleted, but kept while rows refer to it",
+            &shown);
+  held_here_.erase({table.number, encode_key(key)});
+  views_.insert({table.number, encode_key(key)});
 }
 
 // Lets the base row show NULL or defaults instead of references to deleted rows.

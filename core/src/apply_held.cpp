@@ -25,15 +25,13 @@ bool may_write_anew(const TableInfo& table, const std::vector<ColumnNumber>& col
   });
 }
 
-// <0, 0 or >0. What has melted is older than what was written since, and later than what was there
-// before tracking began.
+}  // namespace
+
 int compare_claims(const Version& a, const Version& b, const SiteTable& sites) {
   if (a.seq != 0 && b.seq != 0) return compare_versions(a, b, sites);
   const auto age = [](const Version& v) { return v.seq == 0 ? 1 : v.hlc == 0 ? 0 : 2; };
   return age(a) - age(b);
 }
-
-}  // namespace
 
 size_t ApplyRun::Waiting::add(const std::vector<RowRef>& refs) {
   size_t added = 0;
@@ -214,7 +212,8 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
     }
     again = waiting.rows.size() < before || views_ != views_at_start;
   }
-  return {};
+  const bool all_known = header_ == nullptr || header_->last;
+  return all_known ? settle_circles(waiting, stored) : Status();
 }
 
 Status ApplyRun::try_each(Waiting* waiting, size_t* stored) {
@@ -292,6 +291,15 @@ Status ApplyRun::release(const TableInfo& table, Work* work, bool* stored) {
                  : Status();
     }
     bool won = false;
+    if (outcome.kind == ConflictKind::unique && together_) {
+      // Let in a moment ago, to see whether its parents come; so might this row have been.
+      for (const RowRef& other : written_) {
+        const auto& rivals = outcome.rivals;
+        if (other.table != table.number) continue;
+        if (std::find(rivals.begin(), rivals.end(), other.key) == rivals.end()) continue;
+        contenders_.insert({table.number, encode_key(write.key)});
+      }
+    }
     if (outcome.kind == ConflictKind::unique && attempt == 0 && !together_) {
       SYNCLINE_TRY(displace(table, *work, outcome, &losers, &won));
     }
@@ -318,6 +326,7 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
   *stored = work.local->stored;
   if (*stored) return {};
   for (const RowRef& loser : losers) {
+    given_up_.erase({loser.table, loser.key});  // a deleted one may be kept again
     bool back = false;
     SYNCLINE_TRY(try_one(table, loser.key, &back));
     if (!back) continue;
@@ -337,22 +346,28 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
   const std::string own_key = encode_key(work.local->key);
   const auto self = std::make_pair(table.number, own_key);
   if (in_vain_.count(self) > 0) return {};
+  bool lost = false;
   for (const std::string& key : outcome.rivals) {
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
     const Version theirs = claim(table, rival, outcome.claimed);
-    bool unsure = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
+    bool unsure = !lost && theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
     if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
     if (unsure && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
       return renew_claim(table, mine, outcome.claimed, &rival);
     }
     // A deleted row that is kept makes way for any that lives.
     const int order = compare_claims(theirs, mine, site_.sites);
-    if (rival.shown.alive && (order > 0 || (order == 0 && key < own_key))) return {};
+    if (rival.shown.alive && (order > 0 || (order == 0 && key < own_key))) {
+      lost = true;
+      continue;
+    }
+    contenders_.insert(self);
     losers->push_back({table.number, key, outcome.reason});
   }
+  if (lost) losers->clear();
   *won = !losers->empty();
   if (*won) took_place_.insert(self);
   return hold_refs(*losers, ConflictKind::unique);

@@ -3,6 +3,7 @@
 //   apply.cpp        is the chunk acceptable; what the exchange leaves behind
 //   apply_rows.cpp   join rows batch by batch, write what changed
 //   apply_held.cpp   rows a constraint refused: hold them, decide between rivals, try again
+//   apply_circle.cpp  rows that wait for each other over unique keys and foreign keys
 //   apply_foreign.cpp  what foreign keys do about rows whose parents are gone
 //   apply_full.cpp   rows that a full exchange does not name, and what both sides melted apart
 //   apply_fill.cpp   rows without state that come into a table where nothing is
@@ -23,6 +24,10 @@
 
 namespace syncline {
 
+// Of two versions that claim one unique value: <0, 0 or >0. What has melted is older than what was
+// written since, and later than what was there before tracking began.
+int compare_claims(const Version& a, const Version& b, const SiteTable& sites);
+
 class ApplyRun {
  public:
   ApplyRun(Port* port, const ApplyOptions& options, ApplyReport* report)
@@ -33,6 +38,9 @@ class ApplyRun {
   Status change_settings(std::span<const Setting> settings);
 
  private:
+  using RowName = std::pair<uint32_t, std::string>;  // number of the table, and encode_key
+  class Circle;                                      // apply_circle.cpp
+
   // A local row, what it was and what it becomes. Lives as long as the batch it came from.
   struct Work {
     const LocalRow* local = nullptr;
@@ -140,6 +148,8 @@ class ApplyRun {
   static bool parent_key(const TableInfo& parent, const TableInfo& table, const Work& child,
                          const ForeignKeyInfo& key, std::string* out);
   Status keep_parent(const RowRef& parent, const RowRef& child, bool* kept);
+  Status note_in_the_way(const TableInfo& table, const StoreOutcome& outcome, const RowRef& child);
+  void note_kept(const TableInfo& table, RowKey key, const ShownRow& shown);
   Status renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent);
   Status delete_anew(const RowRef& parent, const RowRef& child);
   Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
@@ -149,6 +159,7 @@ class ApplyRun {
 
   // --- apply_held.cpp
   Status hold(const TableInfo& table, Work* work, ConflictKind kind, const std::string& reason);
+  Status settle_circles(const Waiting& waiting, size_t* stored);
   Status hold_refs(std::vector<RowRef> refs, ConflictKind kind);
   Status settle();
   Status try_held(const std::vector<RowRef>& refs, size_t* stored);
@@ -210,6 +221,8 @@ class ApplyRun {
   std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
   // Rows that drove out a rival, and those of them that had to go all the same.
   std::set<std::pair<uint32_t, std::string>> took_place_, in_vain_;
+  // Rows that go before one that was stored. If one of them is held in the end: settle_circles.
+  std::set<RowName> contenders_;
   bool together_ = false;  // foreign keys are looked at when all have been tried
   bool wrote_ = false;
   // While rows are shown anew: what was, under the policies that were. Else null.
