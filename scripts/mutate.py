@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ["merge_test", "fold_test", "row_state_test", "conflicts_test", "apply_test",
          "apply_fill_test",
-         "exporter_test", "policy_test", "session_test", "horizon_test", "simulation_test"]
+         "exporter_test", "policy_test", "session_test", "horizon_test", "placement_test",
+         "circle_test", "simulation_test"]
 SEEDS = os.environ.get("SYNCLINE_SEEDS", "300")
 
 # (rule, file in core/src, source, replacement)
@@ -125,6 +126,10 @@ MUTATIONS = [
      "if (!table.refers) return {};", "if (!losers.empty() || !table.refers) return {};"),
     ("circle: rows that refer to each other fit together", "apply_held.cpp",
      "table->refers && table->referred", "table->refers && table->number == 0"),
+    ("waiting: rows that wait for each other are looked at together", "apply_held.cpp",
+     "return all_known ? settle_circles", "return all_known && stored == nullptr ? settle_circles"),
+    ("waiting: which comes in follows from its name, not from its place", "placement.cpp",
+     "return rows[a].name < rows[b].name;", "return a < b;"),
     ("unique: the greater claim is stored", "apply_held.cpp",
      "(order > 0 ||", "(order < 0 ||"),
     ("held: rows are tried again when an exchange ends", "apply_held.cpp",
