@@ -61,16 +61,32 @@ bool struck() {
 
 }  // namespace syncline::test::scarce_memory
 
-// The other forms of new call this one.
+// The library's other forms call these, but a sanitizer has its own of each.
 void* operator new(size_t size) {
   if (syncline::test::scarce_memory::fails()) throw std::bad_alloc();
   void* memory = std::malloc(size == 0 ? 1 : size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  if (syncline::test::scarce_memory::fails()) return nullptr;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* operator new[](size_t size) {
+  return operator new(size);
+}
+void* operator new[](size_t size, const std::nothrow_t& nothrow) noexcept {
+  return operator new(size, nothrow);
+}
 void operator delete(void* memory) noexcept {
   std::free(memory);
 }
 void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete[](void* memory, size_t) noexcept {
   std::free(memory);
 }
