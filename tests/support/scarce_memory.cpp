@@ -61,6 +61,11 @@ bool struck() {
 
 }  // namespace syncline::test::scarce_memory
 
+// The JSON library forgets a value that it was building when memory ends.
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:nlohmann";
+}
+
 // The library's other forms call these, but a sanitizer has its own of each.
 void* operator new(size_t size) {
   if (syncline::test::scarce_memory::fails()) throw std::bad_alloc();
