@@ -185,16 +185,32 @@ any_held(void)
 	return held;
 }
 
-/* Folds; says whether that changed anything while rows are held. */
+/* Whoever has folded rows may not write tables: that there may be room for held ones is noted. */
+void
+sl_note_folded(void)
+{
+	if (!any_held())
+		return;
+	SPI_connect();
+	sl_exec("UPDATE syncline.self SET retry_held = true WHERE NOT retry_held", 0, NULL, NULL,
+			NULL);
+	SPI_finish();
+}
+
+/* Folds; says whether rows were folded since held ones were tried. */
 static bool
 fold_may_free_held(const char *function_name)
 {
-	bool		held;
+	bool		due;
 
 	sl_merge_begin(function_name);
-	held = sl_fold(true) > 0 && any_held();
+	sl_fold(true);
+	SPI_connect();
+	due = sl_exec("UPDATE syncline.self SET retry_held = false WHERE retry_held", 0, NULL, NULL,
+				  NULL) > 0;
+	SPI_finish();
 	sl_merge_end();
-	return held;
+	return due;
 }
 
 void

@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "sl_exchange.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -257,6 +258,8 @@ sl_fold(bool refuse_own)
 
 	slb_fold(refuse_own, &rows, &status);
 	sl_report(&status);
+	if (rows > 0)
+		sl_note_folded();
 	return rows;
 }
 

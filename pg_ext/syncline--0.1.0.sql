@@ -44,7 +44,8 @@ CREATE TABLE syncline.self (
   database_oid int8,
   file_inode int8,                        -- of the database's PG_VERSION file
   file_birth int8,
-  timeline int8
+  timeline int8,
+  retry_held bool NOT NULL DEFAULT false  -- rows were folded, and held ones not tried since
 );
 
 -- What is known of other sites: all their changes up to seq, whose hlc is the witness.

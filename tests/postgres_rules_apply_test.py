@@ -181,6 +181,20 @@ def _(t):
     assert db.value("SELECT count(*) FROM task") == "2"
 
 
+@test("P7: a held row comes in where a local write made room, whoever folded that")
+def _(t):
+    ddl = "CREATE TABLE task(id int PRIMARY KEY, title text UNIQUE, done bool)"
+    first, _ = peer_chunk(t, ddl, "INSERT INTO task VALUES (1, 'same')")
+    db = tracked(t, ddl=ddl)
+    db.run("INSERT INTO task VALUES (2, 'same')")
+    assert apply(db, first)["quarantined"] == 1
+    db.run("UPDATE task SET title = 'else' WHERE id = 2")
+    assert db.value("SELECT count(*) FROM sync_changes_since('{}')") == "1"  # which folds it
+    assert db.value("SELECT count(*) FROM task") == "1"
+    db.value("SELECT sync_hello()")
+    assert db.rows("SELECT id, title FROM task ORDER BY id") == [("1", "same"), ("2", "else")]
+
+
 @test("P8: a chunk with many refused rows takes few subtransactions")
 def _(t):
     values = ", ".join(f"({i}, '{'bad' if i % 3 == 0 else 'good'}')" for i in range(1500))
