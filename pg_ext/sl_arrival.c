@@ -363,9 +363,11 @@ sl_arrivals_list_anew(uint32 table)
 int64
 sl_arrivals_missing(uint32 table)
 {
-	sl_exec(psprintf("SELECT count(*) FROM syncline.state_%u s WHERE NOT EXISTS"
+	/* whoever has seen what was pruned has the rows that stayed in state, too */
+	sl_exec(psprintf("SELECT count(*) FROM syncline.state_%u s WHERE s.pos >"
+					 " (SELECT listed_from FROM syncline.tbl WHERE number = %u) AND NOT EXISTS"
 					 " (SELECT FROM (SELECT last, unnest(keys) AS key FROM syncline.arrival_%u) a"
-					 "  WHERE a.key = s.key AND a.last >= s.pos)", table, table),
+					 "  WHERE a.key = s.key AND a.last >= s.pos)", table, table, table),
 			0, NULL, NULL, NULL);
 	return sl_result_int64(0, 1);
 }

@@ -20,7 +20,7 @@ SELECT site = sync_site_id() AS self, knows_site = sync_site_id() AS own, seq > 
   FROM sync_site_matrix;
 SELECT event, at IS NOT NULL AS at FROM sync_site_history(sync_site_id()) ORDER BY event;
 
--- a database that nobody else exchanges with keeps nothing
+-- a database that nobody else exchanges with keeps nothing but what it deleted
 UPDATE melted SET body = 'changed' WHERE id < 3;
 DELETE FROM melted WHERE id = 5;
 SELECT sync_maintain('{"rows_max": 2}') - 'bytes_metadata' - 'log_dropped' AS report;
