@@ -143,6 +143,47 @@ TEST_CASE("circle: either half would do, and every site stores the same", "[appl
   }
 }
 
+TEST_CASE("circle: deleted rows are not kept for one another alone", "[apply][unit]") {
+  std::vector<Site> sites;
+  for (uint64_t i = 1; i <= 4; ++i) {
+    sites.emplace_back(i, ForeignAction::restrict);
+    sites.back().port.enable({{"mention", {{"id", "integer"}, {"node_id", "integer"}}, {0}},
+                              {},
+                              {{{"node_id"}, "node", ForeignAction::set_null}},
+                              {},
+                              0,
+                              OnDelete::update_wins});
+  }
+  Site &a = sites[0], &b = sites[1], &c = sites[2], &later = sites[3];
+  const auto mentioned = [](const Site& site) {
+    return site.port.table("mention")->base.begin()->second.values[1];
+  };
+  REQUIRE(a.add(1, 0, 0));
+  REQUIRE(a.add(2, 0, 0));
+  b.pull(&a), c.pull(&a);
+  // Each was deleted while it referred to the other.
+  REQUIRE(a.set_node(2, "parent", 1));
+  REQUIRE(a.port.erase("node", std::vector<Value>{integer(2)}));
+  REQUIRE(b.set_node(1, "parent", 2));
+  REQUIRE(b.port.erase("node", std::vector<Value>{integer(1)}));
+  REQUIRE(c.add(3, 0, 2));
+  REQUIRE(c.port.insert("mention", std::vector<Value>{integer(1), integer(1)}));
+  a.pull(&b), a.pull(&c);
+  b.pull(&a), c.pull(&a);
+  for (const Site* site : {&a, &b, &c}) {
+    CHECK(stored(*site) == keys({1, 2, 3}));
+    CHECK(mentioned(*site) == OwnedValue(integer(1)));
+  }
+  REQUIRE(c.port.erase("node", std::vector<Value>{integer(3)}));
+  a.pull(&c), b.pull(&c), c.pull(&a);
+  later.pull(&b);
+  for (const Site& site : sites) {
+    CHECK(stored(site).empty());
+    CHECK(mentioned(site).kind() == ValueKind::null);
+    CHECK(site.state() == later.state());
+  }
+}
+
 TEST_CASE("circle: what is stored does not depend on the order of arrival", "[apply][property]") {
   const ForeignAction kActions[] = {ForeignAction::cascade, ForeignAction::restrict,
                                     ForeignAction::set_null};

@@ -282,4 +282,75 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work) {
   return {};
 }
 
+// Kept rows that are needed by kept rows and need others, in a circle or between two of them.
+Status ApplyRun::find_kept_circles(std::set<RowName>* out) {
+  std::map<RowName, std::vector<RowName>> needs;
+  for (const RowName& name : std::set<RowName>(views_)) {
+    const TableInfo* table = table_by_number(name.first);
+    if (table == nullptr || !table->refers || !table->referred) continue;
+    RowBatch batch;
+    Work work;
+    SYNCLINE_TRY(fetch_one(*table, name.second, &batch, &work));
+    if (!work.before.kept || !work.local->stored) continue;
+    for (const ForeignKeyInfo& key : table->foreign_keys) {
+      const TableInfo* parent = table_by_number(key.parent);
+      std::string encoded;
+      if (parent == nullptr || key.on_delete != ForeignAction::restrict) continue;
+      if (!parent_key(*parent, *table, work, key, &encoded)) continue;
+      const RowName needed{key.parent, encoded};
+      if (needed != name && views_.count(needed) > 0) needs[name].push_back(needed);
+    }
+  }
+  for (bool changed = true; changed;) {
+    std::set<RowName> needed;
+    for (const auto& [name, parents] : needs)
+      needed.insert(parents.begin(), parents.end());
+    const size_t before = needs.size();
+    std::erase_if(needs, [&](const auto& row) { return needed.count(row.first) == 0; });
+    const std::map<RowName, std::vector<RowName>> left = needs;
+    std::erase_if(needs, [&](const auto& row) {
+      return std::none_of(row.second.begin(), row.second.end(),
+                          [&](const RowName& parent) { return left.count(parent) > 0; });
+    });
+    changed = needs.size() != before;
+  }
+  for (const auto& row : needs)
+    out->insert(row.first);
+  return {};
+}
+
+// Looked at one by one, deleted rows that refer to each other would keep one another for ever. So
+// all of a circle are taken out, and those come back that something else needs.
+Status ApplyRun::reconsider_kept_circles() {
+  std::set<RowName> circles;
+  SYNCLINE_TRY(find_kept_circles(&circles));
+  std::vector<RowRef> removed, children;
+  for (const RowName& name : circles) {
+    RowBatch batch;
+    Work work;
+    RowWrite write;
+    StoreOutcome outcome;
+    const TableInfo* table = table_by_number(name.first);
+    SYNCLINE_TRY(fetch_one(*table, name.second, &batch, &work));
+    work.after.kept = false;
+    SYNCLINE_TRY(store_one(*table, &work, &write, &outcome));
+    removed.push_back({name.first, name.second, {}});
+  }
+  if (removed.empty()) return {};
+  SYNCLINE_TRY(port_.find_dangling({}, removed, &children));
+  // First what is kept, one for another; then references to the others are reset.
+  for (const RowRef& child : children)
+    SYNCLINE_TRY(settle_child(child, true));
+  SYNCLINE_TRY(settle_foreign_keys());
+  SYNCLINE_TRY(settle_children(std::move(children)));
+  for (const RowName& name : circles) {
+    RowBatch batch;
+    Work work;
+    const TableInfo* table = table_by_number(name.first);
+    SYNCLINE_TRY(fetch_one(*table, name.second, &batch, &work));
+    if (!work.local->stored) note_free(*table, work.local->key, work.before);
+  }
+  return settle_foreign_keys();
+}
+
 }  // namespace syncline

@@ -210,6 +210,8 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
       SYNCLINE_TRY(try_together(&waiting, stored));
       progress = *stored > stored_before;
     }
+    SYNCLINE_TRY(reconsider_kept_circles());
+    waiting.add(std::exchange(refused_, {}));
     again = waiting.rows.size() < before || views_ != views_at_start;
   }
   const bool all_known = header_ == nullptr || header_->last;

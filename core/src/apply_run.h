@@ -155,6 +155,8 @@ class ApplyRun {
   Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
   Status reconsider(const TableInfo& table, Work* work, bool* stored);
   Status reconsider_kept(const TableInfo& table, Work* work);
+  Status find_kept_circles(std::set<RowName>* out);
+  Status reconsider_kept_circles();
   Status store_one(const TableInfo& table, Work* work, RowWrite* write, StoreOutcome* outcome);
 
   // --- apply_held.cpp
