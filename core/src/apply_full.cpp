@@ -313,6 +313,23 @@ void ApplyRun::sort_versions(RowState* row) const {
   std::stable_sort(row->cells.begin(), row->cells.end(), before);
 }
 
+// May something have melted here that the sender has not seen?
+bool ApplyRun::is_stranger(const RowState& row) const {
+  const Known there{&header_->knowledge, nullptr, &header_->melted};
+  const Known here{&site_.knowledge, context(row.context), &site_.melted};
+  return !there.covers_of(here);
+}
+
+void ApplyRun::give_name(const Version& named, RowState* row) const {
+  for (Version& v : row->rest) {
+    if (v.melted()) v = named;
+  }
+  for (CellVersion& c : row->cells) {
+    if (c.version.melted()) c.version = named;
+  }
+  sort_versions(row);
+}
+
 // Two groups of sites that did not know of each other have both melted: what stands here without a
 // dot is not what the sender stands for. It gets a dot of ours, unless both show the same: then
 // *same is true, and what stands here gives way.
@@ -320,11 +337,8 @@ Status ApplyRun::name_melted(const TableInfo& table, const RowChange* theirs, Wo
                              bool* same) {
   *same = false;
   RowState& row = work->before;
-  const Known there{&header_->knowledge, nullptr, &header_->melted};
-  const Known here{&site_.knowledge, context(row.context), &site_.melted};
-  if (there.covers_of(here) || !any_version(row, [](const Version& v) { return v.melted(); })) {
-    return {};
-  }
+  const auto melted = [](const Version& v) { return v.melted(); };
+  if (!is_stranger(row) || !any_version(row, melted)) return {};
   if (theirs != nullptr) {
     ShownRow ours_shown, theirs_shown;
     show_row(row, table, site_.sites, &ours_shown);
@@ -334,13 +348,7 @@ Status ApplyRun::name_melted(const TableInfo& table, const RowChange* theirs, Wo
   }
   Version named;
   SYNCLINE_TRY(fresh_version(table, work->local->key, &named));
-  for (Version& v : row.rest) {
-    if (v.melted()) v = named;
-  }
-  for (CellVersion& c : row.cells) {
-    if (c.version.melted()) c.version = named;
-  }
-  sort_versions(&row);
+  give_name(named, &row);
   work->news = true;
   return {};
 }
@@ -428,10 +436,14 @@ Status ApplyRun::delete_again(const TableInfo& table, const RowState& theirs, co
   return {};
 }
 
-// What is shown here takes the place of our versions in these cells; theirs stay beside it.
+// What is shown here takes the place of our versions in these cells; theirs stay beside it. What a
+// stranger has melted gets a dot of ours, too: else it would be taken for what melted here, whose
+// versions may still have their names elsewhere.
 Status ApplyRun::write_beside(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                               std::span<const ColumnNumber> columns, Work* work) {
-  Version fresh;
+  const bool stranger = is_stranger(work->before);
+  Version named, fresh;
+  if (stranger) SYNCLINE_TRY(fresh_version(table, work->local->key, &named));
   SYNCLINE_TRY(fresh_version(table, work->local->key, &fresh));
   fresh.dead = !was.alive;
   const std::span<Value> values = converted_.copy(std::span<const Value>(was.values));
@@ -460,6 +472,7 @@ Status ApplyRun::write_beside(const TableInfo& table, const RowState& theirs, co
   for (const ColumnNumber c : columns) {
     if (c != kRowNote) row.cells.push_back({c, fresh, values[c]});
   }
+  if (stranger) give_name(named, &row);
   sort_versions(&row);
   join_equal_cells(&row);
   row.drop_stale_notes();

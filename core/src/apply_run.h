@@ -95,6 +95,8 @@ class ApplyRun {
   Status new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out);
   Status entomb(const TableInfo& table, Work* work);
   void sort_versions(RowState* row) const;
+  bool is_stranger(const RowState& row) const;
+  void give_name(const Version& named, RowState* row) const;
   Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
   static bool same_values(const TableInfo& table, std::span<const Value> a,
                           std::span<const Value> b);

@@ -120,3 +120,27 @@ TEST_CASE("melting: a forgotten delete is not undone by who has the row and had 
     CHECK(db->conflicts().empty());
   }
 }
+
+TEST_CASE("melting: what a stranger melted is not taken for what melted here", "[melting][unit]") {
+  Strangers s;
+  REQUIRE(s.a.port.set_policy("item", "name", "concat").ok());
+  s.a.add_item(1, "of a", 10);
+  s.b.add_item(1, "of b", 11);
+  for (int i = 0; i < 2; ++i)
+    s.a.swap_with(&s.b);
+  s.a.erase_item(1);  // both versions of the row, which b still has
+  s.a.add_item(1, "new", 10);
+  maintain(&s.a);
+  maintain(&s.b);
+  s.c.add_item(1, "of c", 12);
+  maintain(&s.c);
+  REQUIRE(states(s.c) == 0);
+  s.a.pull(&s.c);
+  s.c.pull(&s.b);  // has the two beside its own, and tells a of all three
+  meet_all({&s.a, &s.b, &s.c});
+  for (const Database* db : {&s.a, &s.b, &s.c}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("of c, new")));
+    CHECK(db->shown(1, "code") == s.a.shown(1, "code"));
+    CHECK(db->conflicts() == s.a.conflicts());
+  }
+}
