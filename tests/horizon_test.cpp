@@ -433,6 +433,86 @@ TEST_CASE("melting: a deleted row is kept for a late one also where its delete w
   CHECK(LateNote::has_note(g.b));
 }
 
+namespace {
+
+// Three sites have an item, to which a note of `b` comes to refer.
+struct NotedItem : Group {
+  Database c{3};
+  explicit NotedItem(ForeignAction action) {
+    TableRules rules = note_rules();
+    rules.schema.columns.push_back({"words", "text"});
+    rules.foreign_keys[0].on_delete = action;
+    for (Database* db : {&a, &b, &c}) {
+      db->port.enable(rules);
+      db->port.join_members();
+    }
+    a.add_item(1, "one", 10);
+    meet_all();
+    add_note(7);
+  }
+  void meet_all() {
+    for (int i = 0; i < 2; ++i) {
+      for (Database* other : {&b, &c, &b})
+        a.swap_with(other);
+    }
+  }
+  static std::vector<Value> key(int64_t id) { return {integer(id)}; }
+  void add_note(int64_t id) {
+    REQUIRE(b.port.insert("note", std::vector<Value>{integer(id), integer(1), text("words")}));
+  }
+  // What stands in the column that refers to the item; absent: there is no such note.
+  static OwnedValue refers(const Database& db, int64_t id) {
+    const auto& base = db.port.table("note")->base;
+    const auto row = base.find(encode_key(key(id)));
+    return row == base.end() ? OwnedValue() : row->second.values[1];
+  }
+};
+
+}  // namespace
+
+TEST_CASE("melting: a deleted row stays known until all know that no row refers to it any more",
+          "[melting][unit]") {
+  NotedItem g(ForeignAction::restrict);
+  g.a.erase_item(1);
+  g.meet_all();
+  REQUIRE(g.a.has_item(1));
+  REQUIRE(g.a.port.erase("note", NotedItem::key(7)));
+  ApplyReport report;
+  REQUIRE(g.a.port.transaction([&] { return retry_held(&g.a.port, &report); }).ok());
+  REQUIRE_FALSE(g.a.has_item(1));
+  maintain(&g.a);
+  CHECK(states(g.a) == 1);
+  g.add_note(8);  // the item is still there
+  g.meet_all();
+  for (const Database* db : {&g.a, &g.b, &g.c}) {
+    CHECK(db->has_item(1));
+    CHECK(NotedItem::refers(*db, 7).kind() == ValueKind::absent);
+    CHECK(NotedItem::refers(*db, 8) == OwnedValue(integer(1)));
+  }
+  REQUIRE(g.b.port.erase("note", NotedItem::key(8)));
+  g.meet_all();
+  maintain(&g.a);
+  CHECK(states(g.a) == 0);
+}
+
+TEST_CASE("melting: a deleted row stays known while a row that was reset may come back",
+          "[melting][unit]") {
+  NotedItem g(ForeignAction::set_null);
+  g.c.pull(&g.b);
+  g.a.erase_item(1);
+  REQUIRE(g.c.port.erase("note", NotedItem::key(7)));
+  g.b.pull(&g.a);
+  g.a.pull(&g.b);
+  g.c.pull(&g.a);
+  maintain(&g.c);
+  REQUIRE(g.b.port.update("note", NotedItem::key(7), {{"words", text("more")}}));
+  g.meet_all();
+  for (const Database* db : {&g.a, &g.b, &g.c}) {
+    CHECK(NotedItem::refers(*db, 7).kind() == ValueKind::null);
+    CHECK_FALSE(db->has_item(1));
+  }
+}
+
 TEST_CASE("melting: a site that comes back brings what its rows refer to", "[melting][unit]") {
   LateNote g;
   g.c.port.take_identity(site_id(9));

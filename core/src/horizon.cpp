@@ -1,6 +1,7 @@
 #include "syncline/horizon.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "syncline/limits.h"
@@ -118,6 +119,49 @@ class Melting {
     return {};
   }
 
+  // A deleted row to which rows still refer at some site is kept there, or reset in them, and more
+  // rows may come to refer to it: its tombstone says what becomes of those. So it stays while a row
+  // that could have ended that here holds something that not all sites know: a row of a table whose
+  // foreign keys lead to it. With CASCADE no such row is stored anywhere.
+  Status may_be_needed(const TableInfo& table, bool* yes) {
+    const auto [found, added] = needed_.emplace(table.number, false);
+    const bool all_known = site_.contexts.empty() && site_.knowledge.covered_by(state_.under);
+    std::set<uint32_t> leading;
+    for (size_t before = SIZE_MAX; added && !all_known && before != leading.size();) {
+      before = leading.size();
+      for (const TableInfo& child : tables_) {
+        for (const ForeignKeyInfo& key : child.foreign_keys) {
+          const bool leads = key.parent == table.number || leading.count(key.parent) > 0;
+          if (leads && key.on_delete != ForeignAction::cascade) leading.insert(child.number);
+        }
+      }
+    }
+    for (const TableInfo& child : tables_) {
+      if (leading.count(child.number) == 0 || found->second) continue;
+      SYNCLINE_TRY(has_news(child, &found->second));
+    }
+    *yes = found->second;
+    return {};
+  }
+
+  // Does a row of it hold a version that is not known to all?
+  Status has_news(const TableInfo& table, bool* yes) {
+    std::string after;
+    RowBatch batch;
+    RowState row;
+    do {
+      SYNCLINE_TRY(port_.check_interrupt());
+      SYNCLINE_TRY(port_.list_states(table, after, limits::rows_per_batch, &batch));
+      for (const LocalRow& local : batch.rows) {
+        SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
+        const auto news = [&](const Version& v) { return !state_.under.knows(v); };
+        *yes = *yes || site_.contexts.count(row.context) > 0 || any_version(row, news);
+      }
+      if (!batch.rows.empty()) after = encode_key(batch.rows.back().key);
+    } while (!batch.rows.empty() && !*yes);
+    return {};
+  }
+
   Status melt_table(const TableInfo& table) {
     RowBatch batch;
     RowState row;
@@ -132,7 +176,9 @@ class Melting {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
         if ((parked_ || alone_) && !lives(row)) continue;
-        if (can_melt(row, table, state_.under)) keys.push_back(local.key);
+        bool stays = !can_melt(row, table, state_.under);
+        if (!stays && !lives(row)) SYNCLINE_TRY(may_be_needed(table, &stays));
+        if (!stays) keys.push_back(local.key);
       }
       state_.table = table.number;
       state_.key = encode_key(batch.rows.back().key);
@@ -149,7 +195,8 @@ class Melting {
   SiteState site_;
   std::vector<TableInfo> tables_;
   MeltingState state_;
-  std::set<uint32_t> contended_;  // table numbers
+  std::set<uint32_t> contended_;     // table numbers
+  std::map<uint32_t, bool> needed_;  // by table number: may_be_needed()
   bool parked_ = false;           // are there rows of tables that are not here?
   // No other site was ever heard of. Some may have got changes all the same, by hand: they would be
   // the only ones to know of a delete, and nobody could tell who else is to hear of it.

@@ -53,10 +53,11 @@ struct MeltReport {
 
 // Drops the state of rows below the horizon, at most `rows_max` looked at, going on from where the
 // last call stopped, but none of tables that have held rows, and no tombstone while there are rows
-// of a table that is not here yet; after the last row, what only holders of less need
-// (Port::prune). In a write transaction. Does nothing while a full exchange into this database is
-// unfinished, or if this site is retired. Cost: linear in the rows with state, once for each move
-// of the horizon.
+// of a table that is not here yet, or news in rows that may refer to it; after the last row, what
+// only holders of less need (Port::prune). In a write transaction. Does nothing while a full
+// exchange into this database is unfinished, or if this site is retired. Cost: linear in the rows
+// with state, once for each move of the horizon; where tombstones of a table wait for news of those
+// that refer to it, each call reads the states of these up to the first news.
 Status melt(Port* port, uint64_t rows_max, MeltReport* report);
 
 }  // namespace syncline
