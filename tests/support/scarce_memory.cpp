@@ -61,8 +61,9 @@ bool struck() {
 
 }  // namespace syncline::test::scarce_memory
 
-// The JSON library forgets a value that it was building when memory ends.
-extern "C" const char* __lsan_default_suppressions() {
+// The JSON library forgets a value that it was building when memory ends. The sanitizer's library
+// must see the name.
+extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() {
   return "leak:nlohmann";
 }
 
