@@ -338,10 +338,10 @@ void slb_check_session_options(SlBytes options, SlStatus *status);
  * tries those again. Before a session: two sites that have exchanged everything hold the same rows.
  */
 extern void sl_settle_held(const char *function_name);
-/* Local writes were folded: the next session tries held rows again, if there are any. */
-extern void sl_note_folded(void);
 /* The same after a decision, which is folded already. */
 extern void sl_settle_decision(void);
+/* Local writes were folded: the next session tries held rows again, if there are any. */
+extern void sl_note_folded(void);
 /*
  * sl_export.c: the next chunk, an operation of its own. *chunk and *next live until the next call.
  * Raises.

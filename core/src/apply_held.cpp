@@ -40,7 +40,7 @@ size_t ApplyRun::Waiting::add(const std::vector<RowRef>& refs) {
   return added;
 }
 
-size_t ApplyRun::Waiting::add(const std::pair<uint32_t, std::string>& row) {
+size_t ApplyRun::Waiting::add(const RowName& row) {
   if (!rows.insert(row).second) return 0;
   order.push_back(row);
   return 1;

@@ -14,7 +14,8 @@ Status ApplyRun::apply_rows(ChunkReader* reader, TableInfo* table) {
     if (first) SYNCLINE_TRY(adopt_baseline(table, rows));
     can_fill_ = can_fill(*table);
     if (header_->full && !range_empty_) {
-      for (const ChunkRow& row : rows) keys_sent_.insert(encode_key(row.key));
+      for (const ChunkRow& row : rows)
+        keys_sent_.insert(encode_key(row.key));
     }
     SYNCLINE_TRY(apply_batch(*table, rows));
     SYNCLINE_TRY(port_.check_interrupt());
@@ -109,8 +110,7 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
   }
   bool same = false;
   if (header_->full) SYNCLINE_TRY(name_melted(table, theirs, work, &same));
-  const Known here{&site_.knowledge, context(work->before.context),
-                   same ? nullptr : &site_.melted};
+  const Known here{&site_.knowledge, context(work->before.context), same ? nullptr : &site_.melted};
 
   const bool news = has_news(theirs->state, site_.knowledge);
   // Of a row that left no trace, what is known and came late is no reason to make it anew.
@@ -274,8 +274,8 @@ RowWrite ApplyRun::plan_write(const TableInfo& table, Work* work) {
   }
   // Without state it counts as known as far as all such rows do, which may be too far.
   write.forget = says_nothing(table, work->after, want) &&
-                 (work->after.empty() || open_context(work->after.context) ==
-                                             open_context(table.baseline_context));
+                 (work->after.empty() ||
+                  open_context(work->after.context) == open_context(table.baseline_context));
   write.fresh = work->fresh && write.forget && write.base == BaseAction::insert;
   write.relay = write.relay && !write.forget;
   write.values = work->shown.values;
@@ -335,8 +335,7 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   }
 }
 
-void ApplyRun::note_view_before(const std::pair<uint32_t, std::string>& row,
-                                const RowState& before) {
+void ApplyRun::note_view_before(const RowName& row, const RowState& before) {
   if ((before.kept || before.adjusted) && views_.count(row) == 0) views_before_.insert(row);
 }
 

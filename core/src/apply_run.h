@@ -63,10 +63,10 @@ class ApplyRun {
 
   // Held rows that are to be tried, in their order.
   struct Waiting {
-    std::set<std::pair<uint32_t, std::string>> rows;
-    std::vector<std::pair<uint32_t, std::string>> order;
+    std::set<RowName> rows;
+    std::vector<RowName> order;
     size_t add(const std::vector<RowRef>& refs);  // returns how many are new
-    size_t add(const std::pair<uint32_t, std::string>& row);
+    size_t add(const RowName& row);
   };
 
   // --- apply.cpp
@@ -186,7 +186,7 @@ class ApplyRun {
                  const std::string& reason, const ShownRow* shown);
   // The same for one that is held no more: by whose decision, if it was one.
   void note_free(const TableInfo& table, RowKey key, const RowState& row);
-  void note_view_before(const std::pair<uint32_t, std::string>& row, const RowState& before);
+  void note_view_before(const RowName& row, const RowState& before);
 
   Port& port_;
   const ApplyOptions& options_;
@@ -216,15 +216,15 @@ class ApplyRun {
 
   std::vector<RowRef> written_, removed_;  // for foreign keys; since the last settle
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
-  std::set<std::pair<uint32_t, std::string>> held_here_;
+  std::set<RowName> held_here_;
   // Stored rows that this run found kept or adjusted for the sake of foreign keys.
-  std::set<std::pair<uint32_t, std::string>> views_;
+  std::set<RowName> views_;
   // Rows that were kept or adjusted before this run: their conflict is open since then.
-  std::set<std::pair<uint32_t, std::string>> views_before_;
+  std::set<RowName> views_before_;
   std::deque<ConflictRecord> records_;
-  std::set<std::pair<uint32_t, std::string>> given_up_;  // deleted rows that cannot be kept
+  std::set<RowName> given_up_;  // deleted rows that cannot be kept
   // Rows that drove out a rival, and those of them that had to go all the same.
-  std::set<std::pair<uint32_t, std::string>> took_place_, in_vain_;
+  std::set<RowName> took_place_, in_vain_;
   // Rows that go before one that was stored. If one of them is held in the end: settle_circles.
   std::set<RowName> contenders_;
   bool together_ = false;  // foreign keys are looked at when all have been tried

@@ -197,7 +197,7 @@ class Melting {
   MeltingState state_;
   std::set<uint32_t> contended_;     // table numbers
   std::map<uint32_t, bool> needed_;  // by table number: may_be_needed()
-  bool parked_ = false;           // are there rows of tables that are not here?
+  bool parked_ = false;              // are there rows of tables that are not here?
   // No other site was ever heard of. Some may have got changes all the same, by hand: they would be
   // the only ones to know of a delete, and nobody could tell who else is to hear of it.
   bool alone_ = false;
