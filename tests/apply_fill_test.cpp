@@ -116,6 +116,30 @@ TEST_CASE("fill: of a third site's rows what that site knew counts as known", "[
   check_same(a, b);
 }
 
+TEST_CASE("fill: what the sender heard of in the middle of it has a context", "[fill][unit]") {
+  Database a(1), b(2), c(3, false), d(4);
+  for (int64_t id = 0; id < kRows; ++id)
+    a.add_item(id, "item", 100 + id);
+  c.port.enable(item_rules());
+  std::vector<OwnedRow> parts;
+  for (int64_t line = 0; line < 2 * kRows; ++line)
+    parts.push_back({integer(0), text("line " + std::to_string(line)), text("old")});
+  c.port.enable(part_rules(), parts);
+
+  std::string resume = step(&a, &b, "");
+  REQUIRE_FALSE(resume.empty());
+  a.pull(&c);  // rows without state, of a site that a did not know when it began with b
+  while (!b.has_part(0, "line 0"))
+    resume = step(&a, &b, resume);
+  REQUIRE_FALSE(resume.empty());
+  d.pull(&b);
+  CHECK(d.has_part(0, "line 0"));
+  finish(&a, &b, resume);
+  d.pull(&b);
+  CHECK(d.has_part(0, "line 19"));
+  CHECK(d.conflicts().empty());
+}
+
 namespace {
 
 // An exchange breaks off, rows are written here, and one that begins anew ends: they stand.

@@ -38,7 +38,9 @@ Status ApplyRun::adopt_baseline(TableInfo* table, std::span<const ChunkRow> rows
   const auto bare = std::find_if(rows.begin(), rows.end(), [this](const ChunkRow& row) {
     if (row.context != nullptr || !is_bare(row.change.state)) return false;
     const Version& version = row.change.state.rest[0];
-    return version.melted() ? header_->full : !site_.knowledge.knows(version);
+    if (version.melted()) return header_->full;
+    // Who heard of them after the exchange had begun says nothing yet of all rows.
+    return !site_.knowledge.knows(version) && header_->start.knows(version);
   });
   if (bare == rows.end() && !header_->full) return {};
   if (bare != rows.end() && bare->change.state.rest[0].same_dot(table->baseline)) return {};
