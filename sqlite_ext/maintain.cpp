@@ -41,8 +41,8 @@ Status drop_closed(sqlite3* db, const MaintainOptions& options, MaintainReport* 
   SYNCLINE_TRY(drop_old(db, "sync_event", "event",
                         "event<(SELECT max(event) FROM main.sync_event) AND at",
                         options.keep_closed_days, options.rows_max, &report->events_dropped));
-  const bool more = report->conflicts_dropped >= options.rows_max ||
-                    report->events_dropped >= options.rows_max;
+  const bool more =
+      report->conflicts_dropped >= options.rows_max || report->events_dropped >= options.rows_max;
   report->melting.done = report->melting.done && !more;
   return {};
 }
@@ -96,6 +96,7 @@ Status maintain(Operation* operation, const MaintainOptions& options, MaintainRe
 }  // namespace
 
 Status maintain_database(sqlite3* db, const MaintainOptions& options, MaintainReport* report) {
+  if (sqlite3_get_autocommit(db) != 0) SYNCLINE_TRY(fold_in_parts(db, "sync_maintain"));
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(db, "sync_maintain"));
   SYNCLINE_TRY(maintain(&operation, options, report));

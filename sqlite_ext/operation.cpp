@@ -1,6 +1,9 @@
 // See operation.h.
 #include "sqlite_ext/operation.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/log_fold.h"
@@ -10,8 +13,12 @@ namespace syncline {
 
 namespace {
 
-// Log entries folded in one transaction: some tenths of a second.
-constexpr uint64_t kEntriesPerPart = 100'000;
+// Log entries folded in one transaction: a tenth of a second, as long as a chunk takes. Parts four
+// times as long cost 6 % less of a first sync_now of 100,000 rows, 25 % of 500,000.
+constexpr uint64_t kEntriesPerPart = 25'000;
+
+// The longest nap of SQLite's own busy handler: it takes shorter ones in the first 0.2 s.
+constexpr int kPauseMsMax = 100;
 
 // Columns that were parked have a place now: what peers wrote in them goes into the base rows.
 Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, ColumnNumber column) {
@@ -106,8 +113,7 @@ Status Operation::fold() {
   // The original folded these: they are in its row state, too.
   const uint64_t certain = registry_.folded;
   SYNCLINE_TRY(fold_log());
-  return copied ? give_up_identity(db_, &registry_, certain, false)
-                : remember_file(db_, registry_);
+  return copied ? give_up_identity(db_, &registry_, certain, false) : remember_file(db_, registry_);
 }
 
 Status Operation::fold_log() {
@@ -165,6 +171,20 @@ Status Operation::fold_part(bool* more) {
   *more = false;
   if (head.seq > last) SYNCLINE_TRY(may_fold_part(more));
   return *more ? fold_up_to(db_, &registry_, last) : fold();
+}
+
+// A pause after each part, since a writer that waits for the lock looks for it only now and then.
+Status fold_in_parts(sqlite3* db, const char* what) {
+  for (bool more = true; more;) {
+    const auto begin = std::chrono::steady_clock::now();
+    Operation operation;
+    SYNCLINE_TRY(operation.begin_write(db, what));
+    SYNCLINE_TRY(operation.fold_part(&more));
+    SYNCLINE_TRY(operation.commit());
+    const std::chrono::duration<double, std::milli> held = std::chrono::steady_clock::now() - begin;
+    if (more) sqlite3_sleep(std::clamp(static_cast<int>(held.count() / 2), 1, kPauseMsMax));
+  }
+  return {};
 }
 
 Status Operation::begin_apply(const char* what) {

@@ -70,6 +70,10 @@ class Operation {
   std::unique_ptr<SqlitePort> port_;
 };
 
+// Folds the whole log, each part of it in a transaction of its own, between which others can write.
+// REQUIRES: no transaction is open. `what`: the function that is called, for messages.
+Status fold_in_parts(sqlite3* db, const char* what);
+
 // The error for a database that has no companions.
 Status nothing_tracked(const char* what);
 

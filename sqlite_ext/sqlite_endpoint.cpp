@@ -1,9 +1,6 @@
 // See sqlite_endpoint.h.
 #include "sqlite_ext/sqlite_endpoint.h"
 
-#include <algorithm>
-#include <chrono>
-
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/invariant.h"
 #include "sqlite_ext/operation.h"
@@ -14,9 +11,6 @@ namespace syncline {
 
 namespace {
 
-// The longest nap of SQLite's own busy handler: it takes shorter ones in the first 0.2 s.
-constexpr int kPauseMsMax = 100;
-
 Status apply_once(sqlite3* db, const std::string& chunk, const ApplyOptions& options,
                   ApplyReport* report) {
   Operation operation;
@@ -26,20 +20,6 @@ Status apply_once(sqlite3* db, const std::string& chunk, const ApplyOptions& opt
   if (report->complete) SYNCLINE_TRY(check_invariants_after_apply(db));
   SYNCLINE_TRY(note_shared(db, &operation.registry(), operation.port().shared_seen()));
   return operation.commit();
-}
-
-// A pause after each part, since a writer that waits for the lock looks for it only now and then.
-Status fold_in_parts(sqlite3* db) {
-  for (bool more = true; more;) {
-    const auto begin = std::chrono::steady_clock::now();
-    Operation operation;
-    SYNCLINE_TRY(operation.begin_write(db, "sync_now"));
-    SYNCLINE_TRY(operation.fold_part(&more));
-    SYNCLINE_TRY(operation.commit());
-    const std::chrono::duration<double, std::milli> held = std::chrono::steady_clock::now() - begin;
-    if (more) sqlite3_sleep(std::clamp(static_cast<int>(held.count() / 2), 1, kPauseMsMax));
-  }
-  return {};
 }
 
 }  // namespace
@@ -76,7 +56,7 @@ Status SqliteEndpoint::fold_if_needed() {
   SYNCLINE_TRY(was_copied(db_, lives, &copied));
   if (unfolded == 0 && schema_moved == 0 && !copied) return {};
   SYNCLINE_TRY(cache_.enlarge(db_));
-  return fold_in_parts(db_);
+  return fold_in_parts(db_, "sync_now");
 }
 
 Status SqliteEndpoint::labelled(Status status) const {

@@ -20,7 +20,7 @@ def made(t, name):
 
 
 def fill(db):
-    """Some 235,000 log entries: three parts, most rows in several of them."""
+    """Some 235,000 log entries: ten parts, most rows in several of them."""
     db.run(f"""
       INSERT INTO task SELECT value, 'one', 0 FROM
         (WITH RECURSIVE n(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n
@@ -54,7 +54,7 @@ def _(t):
     a, b = made(t, "a"), made(t, "b")
     fill(a)
     before = versions(a)
-    assert writing_transactions(a, "SELECT sync_hello()") == 3
+    assert writing_transactions(a, "SELECT sync_hello()") == 10
     assert a.value("SELECT value FROM sync_meta WHERE key = 'folded'") == \
         a.value("SELECT max(seq) FROM sync_log")
     assert versions(a) == before and len(before) > ROWS // 2
@@ -64,6 +64,17 @@ def _(t):
     a.run("UPDATE task SET title = 'last'")
     a.value("SELECT sync_now(?)", b.path)
     same_rows(a, b, ["task"])
+
+
+@test("long fold: sync_maintain folds in parts too, inside a transaction all at once")
+def _(t):
+    a = made(t, "a")
+    fill(a)
+    a.db.execute("BEGIN")
+    assert writing_transactions(a, "SELECT sync_maintain()") == 0
+    a.db.execute("ROLLBACK")
+    assert writing_transactions(a, "SELECT sync_maintain()") == 11
+    assert a.value("SELECT count(*) FROM sync_check() WHERE severity <> 'info'") == 0
 
 
 @test("long fold: what the log says of counters is folded at once")
