@@ -26,6 +26,7 @@ def group(name, against, *rows):
 WRITES = [
     ("insert", "insert, 1,000 a transaction"), ("update", "update one column by key"),
     ("delete", "delete by key"), ("one_transaction", "insert, all in one transaction"),
+    ("in_memory", "insert, all in one transaction, PRAGMA temp_store = MEMORY in both"),
     ("single", "insert, one row a transaction"),
     ("update_all", "update every row in one statement"),
     ("delete_all", "delete every row in one statement"),

@@ -9,7 +9,7 @@ namespace bench {
 namespace {
 
 struct WriteTimes {
-  Time insert, update, erase, update_all, delete_all, one_transaction, single;
+  Time insert, update, erase, update_all, delete_all, one_transaction, in_memory, single;
 };
 
 Time run_timed(Database& db, const std::string& sql) {
@@ -30,12 +30,15 @@ WriteTimes write_all(const Arguments& arguments, const Workload& workload, size_
     t.update_all = run_timed(db, workload.update_all);
     t.delete_all = run_timed(db, "DELETE FROM task WHERE id >= ''");
   }
-  Database db(path, arguments.extension);
-  db.run(workload.create);
-  if (tracked) db.value("SELECT sync_enable('task')");
   const size_t single = std::min<size_t>(5000, rows / 10);
-  t.one_transaction = insert(db, workload, single, rows, rows);
-  t.single = insert(db, workload, 0, single, 1);
+  for (const bool in_memory : {true, false}) {
+    Database db(path, arguments.extension);
+    db.run(workload.create);
+    if (tracked) db.value("SELECT sync_enable('task')");
+    if (in_memory) db.run("PRAGMA temp_store=MEMORY");
+    (in_memory ? t.in_memory : t.one_transaction) = insert(db, workload, single, rows, rows);
+    if (!in_memory) t.single = insert(db, workload, 0, single, 1);
+  }
   return t;
 }
 
@@ -51,6 +54,7 @@ void compare(const Arguments& arguments, const Workload& workload, size_t rows) 
   say_ratio(prefix + "update_all", tracked.update_all, plain.update_all);
   say_ratio(prefix + "delete_all", tracked.delete_all, plain.delete_all);
   say_ratio(prefix + "one_transaction", tracked.one_transaction, plain.one_transaction);
+  say_ratio(prefix + "in_memory", tracked.in_memory, plain.in_memory);
   say_ratio(prefix + "single", tracked.single, plain.single);
 }
 
