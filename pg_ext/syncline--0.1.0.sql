@@ -109,7 +109,8 @@ CREATE TABLE syncline.col (
 );
 
 -- What local writes append: op 0 insert, 1 update, 2 delete. The fold consumes every entry it sees,
--- so no index is needed. `key` is encode_key of the row's key; `image` the rest of a deleted row,
+-- so no index is needed. Each session reads all of its pages, also those that are empty: VACUUM is
+-- to give them back. `key` is encode_key of the row's key; `image` the rest of a deleted row,
 -- or what an update saw in columns whose policies want to know; `origin` who wrote it, if anybody
 -- said so.
 CREATE TABLE syncline.log (
@@ -122,7 +123,7 @@ CREATE TABLE syncline.log (
   image bytea,
   origin int8
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_insert_threshold = -1, vacuum_truncate = off);
+        autovacuum_vacuum_insert_threshold = -1);
 
 -- Who wrote log entries, and why (JSON). Consumed with the entries.
 CREATE TABLE syncline.origin (id int8 NOT NULL, text text NOT NULL);
