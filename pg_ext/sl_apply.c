@@ -197,19 +197,18 @@ sl_note_folded(void)
 	SPI_finish();
 }
 
-/* Folds; says whether rows were folded since held ones were tried. */
+/* Were rows folded since held ones were tried? In a merge, which has folded `rows`. */
 static bool
-fold_may_free_held(const char *function_name)
+take_retry_held(uint64 rows)
 {
 	bool		due;
 
-	sl_merge_begin(function_name);
-	sl_fold(true);
+	if (rows == 0 && !sl_merge_retry_held())
+		return false;
 	SPI_connect();
 	due = sl_exec("UPDATE syncline.self SET retry_held = false WHERE retry_held", 0, NULL, NULL,
 				  NULL) > 0;
 	SPI_finish();
-	sl_merge_end();
 	return due;
 }
 
@@ -221,10 +220,15 @@ sl_settle_decision(void)
 }
 
 void
-sl_settle_held(const char *function_name)
+sl_merge_begin_settled(const char *function_name)
 {
-	if (fold_may_free_held(function_name))
-		sl_retry_held();
+	sl_merge_begin(function_name);
+	if (!take_retry_held(sl_fold(true)))
+		return;
+	sl_merge_end();
+	sl_retry_held();
+	sl_merge_begin(function_name);
+	sl_fold(true);
 }
 
 Datum

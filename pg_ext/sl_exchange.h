@@ -334,10 +334,11 @@ void slb_check_session_options(SlBytes options, SlStatus *status);
 #else
 
 /*
- * sl_apply.c: folds and, where a local write may have made room for rows that constraints keep out,
- * tries those again. Before a session: two sites that have exchanged everything hold the same rows.
+ * sl_apply.c: sl_merge_begin and a fold. Where a local write may have made room for rows that
+ * constraints keep out, those are tried again first: two sites that have exchanged everything hold
+ * the same rows.
  */
-extern void sl_settle_held(const char *function_name);
+extern void sl_merge_begin_settled(const char *function_name);
 /* The same after a decision, which is folded already. */
 extern void sl_settle_decision(void);
 /* Local writes were folded: the next session tries held rows again, if there are any. */

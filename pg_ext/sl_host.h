@@ -150,6 +150,8 @@ extern Oid	sl_internal_relid(const char *relname);
  */
 extern void sl_merge_begin(const char *function_name);
 extern void sl_merge_end(void);
+/* Had rows been folded, when the operation began, since rows that are held were tried? */
+extern bool sl_merge_retry_held(void);
 
 /* Steps on, so that the active snapshot sees what this transaction has written. */
 extern void sl_advance(void);

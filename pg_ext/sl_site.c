@@ -27,6 +27,8 @@
 static bool merge_open = false;
 static SubTransactionId merge_subtransaction = InvalidSubTransactionId;
 static SlCounters counters;
+static SlCounters counters_stored;	/* as the row has them */
+static bool retry_held;			/* as the row had it when the operation began */
 
 SlCounters *
 sl_counters(void)
@@ -213,21 +215,25 @@ refuse_unless_possible(const char *function_name)
 void
 sl_merge_begin(const char *function_name)
 {
+	static const Oid types[] = {INT8OID};
+	Datum		last_mark;
+
 	refuse_unless_possible(function_name);
 	SPI_connect();
 	sl_site_ensure();
-	if (sl_exec("SELECT next_seq, position, floor, next_context,"
-				" (SELECT hlc FROM syncline.mark m WHERE m.seq = s.next_seq - 1)"
-				" FROM syncline.self s FOR UPDATE OF s", 0, NULL, NULL, NULL) != 1)
+	if (sl_exec("SELECT next_seq, position, floor, next_context, retry_held FROM syncline.self"
+				" FOR UPDATE", 0, NULL, NULL, NULL) != 1)
 		elog(ERROR, "syncline.self has no row");
 	/* the lock may have waited: what was read then is the row's newest version */
 	counters.next_seq = sl_result_int64(0, 1);
 	counters.position = sl_result_int64(0, 2);
 	counters.floor = sl_result_int64(0, 3);
 	counters.next_context = sl_result_int64(0, 4);
-	sl_exec("SELECT m.hlc FROM syncline.mark m, syncline.self s WHERE m.seq = s.next_seq - 1",
-			0, NULL, NULL, NULL);
-	counters.own_hlc = SPI_processed == 1 ? sl_result_int64(0, 1) : 0;
+	retry_held = sl_result_int64(0, 5) != 0;
+	last_mark = Int64GetDatum(counters.next_seq - 1);
+	counters.own_hlc = sl_exec("SELECT hlc FROM syncline.mark WHERE seq = $1", 1, types,
+							   &last_mark, NULL) == 1 ? sl_result_int64(0, 1) : 0;
+	counters_stored = counters;
 	SPI_finish();
 	merge_open = true;
 	merge_subtransaction = GetCurrentSubTransactionId();
@@ -242,12 +248,24 @@ sl_merge_end(void)
 	Int64GetDatum(counters.floor), Int64GetDatum(counters.next_context)};
 
 	PopActiveSnapshot();
-	SPI_connect();
-	sl_exec("UPDATE syncline.self SET next_seq = $1, position = $2, floor = $3, next_context = $4"
-			" WHERE (next_seq, position, floor, next_context) IS DISTINCT FROM ($1, $2, $3, $4)",
-			lengthof(types), types, values, NULL);
-	SPI_finish();
+	/* a session with nothing to do does not even plan this */
+	if (counters.next_seq != counters_stored.next_seq ||
+		counters.position != counters_stored.position ||
+		counters.floor != counters_stored.floor ||
+		counters.next_context != counters_stored.next_context)
+	{
+		SPI_connect();
+		sl_exec("UPDATE syncline.self SET next_seq = $1, position = $2, floor = $3,"
+				" next_context = $4", lengthof(types), types, values, NULL);
+		SPI_finish();
+	}
 	sl_merge_forget();
+}
+
+bool
+sl_merge_retry_held(void)
+{
+	return retry_held;
 }
 
 uint64

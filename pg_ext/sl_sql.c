@@ -121,9 +121,7 @@ sl_sync_hello(PG_FUNCTION_ARGS)
 	char	   *engine = psprintf("postgresql %s", PG_VERSION);
 	Datum		result;
 
-	sl_settle_held("sync_hello");
-	sl_merge_begin("sync_hello");
-	sl_fold(true);
+	sl_merge_begin_settled("sync_hello");
 	sl_member_ensure();
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
 	sl_report(&status);

@@ -108,9 +108,7 @@ hello(SlStep *step)
 	char	   *engine = psprintf("postgresql %s", PG_VERSION);
 	SlBytes		json;
 
-	sl_settle_held("sync_now");
-	sl_merge_begin("sync_now");
-	sl_fold(true);
+	sl_merge_begin_settled("sync_now");
 	sl_member_ensure();
 	json = slb_hello((SlBytes) {engine, strlen(engine)}, &status);
 	sl_report(&status);
