@@ -182,7 +182,15 @@ Status PostgresConnection::wait(bool read, bool write, int timeout_ms, bool* rea
   wait.write = write;
   wait.timeout_ms = timeout_ms;
   if (wait.socket < 0) return lost();
+  if (time_limit_ms_ == 0) return options_.wait(wait, ready);
+  const int64_t left = time_limit_ms_ - now_ms();
+  if (left <= 0) return Status(StatusCode::peer_failed, target_ + " does not answer");
+  wait.timeout_ms = static_cast<int>(std::min<int64_t>(left, timeout_ms));
   return options_.wait(wait, ready);
+}
+
+void PostgresConnection::set_time_limit(int ms) {
+  time_limit_ms_ = ms == 0 ? 0 : now_ms() + ms;
 }
 
 Status PostgresConnection::pause(int ms) {

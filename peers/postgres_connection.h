@@ -41,6 +41,8 @@ class PostgresConnection {
   Status simple_query(const std::string& sql, ResultPtr* out);
   // Waits for some time.
   Status pause(int ms);
+  // From now on until it is called with 0: a wait that ends later than this makes the call fail.
+  void set_time_limit(int ms);
 
   std::string quote_identifier(const std::string& name) const;
   // Does it go through a Unix-domain socket, hence to this machine?
@@ -64,6 +66,7 @@ class PostgresConnection {
   PostgresPeerOptions options_;
   PGconn* connection_ = nullptr;
   std::string target_;
+  int64_t time_limit_ms_ = 0;  // by the clock of now_ms(); 0: there is none
 };
 
 }  // namespace syncline

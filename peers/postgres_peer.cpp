@@ -16,6 +16,7 @@
 
 #include "peers/peer_json.h"
 #include "peers/postgres_connection.h"
+#include "peers/postgres_url.h"
 
 namespace syncline {
 namespace {
@@ -25,15 +26,25 @@ constexpr int kPauseMsMax = 2'000;
 // How often a host without its own wait is asked whether it was interrupted.
 constexpr int kPollSliceMs = 100;
 
-class PostgresPeer : public Endpoint {
+// The server itself ends a kept connection that nobody has used for so long: the application may
+// never call again. Releases before 14 know no such limit; one that was set there stays.
+constexpr const char* kIdleLimit =
+    "SELECT CASE WHEN pg_catalog.current_setting('idle_session_timeout', true)"
+    " OPERATOR(pg_catalog.=) '0'"
+    " THEN pg_catalog.set_config('idle_session_timeout', '15min', false) END;";
+
+class PostgresPeer final : public PostgresEndpoint {
  public:
   PostgresPeer(const LibPq* libpq, const PostgresPeerOptions& options)
       : libpq_(libpq),
         busy_retry_ms_max_(options.busy_retry_ms_max),
+        renew_ms_max_(options.connect_timeout_ms),
         connection_(libpq, options),
         random_(std::random_device{}()) {}
 
   Status open(const std::string& url);
+  Status renew() override;
+  bool to_be_kept() const override { return keep_; }
   Status hello(Hello* out) override;
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
@@ -50,6 +61,8 @@ class PostgresPeer : public Endpoint {
   }
 
  private:
+  Status prepare();
+  std::string hello_sql() const;
   std::string produce_sql() const;
   std::string consume_sql() const;
   void begin(const std::string& sql, const std::vector<Parameter>& parameters);
@@ -62,6 +75,8 @@ class PostgresPeer : public Endpoint {
 
   const LibPq* libpq_;
   int busy_retry_ms_max_;
+  int renew_ms_max_;
+  bool keep_ = false;
   PostgresConnection connection_;
   std::minstd_rand random_;
   std::string schema_;  // of the extension, quoted
@@ -70,12 +85,30 @@ class PostgresPeer : public Endpoint {
 };
 
 Status PostgresPeer::open(const std::string& url) {
-  SYNCLINE_TRY(connection_.open(url));
+  std::string plain = url;
+  keep_ = take_keep(&plain);
+  SYNCLINE_TRY(connection_.open(plain));
+  return prepare();
+}
+
+Status PostgresPeer::renew() {
+  connection_.set_time_limit(renew_ms_max_);
+  ResultPtr ignored;
+  if (!begun_.empty()) (void)connection_.receive(&ignored);
+  begun_.clear();
+  const Status done = prepare();
+  connection_.set_time_limit(0);
+  return done;
+}
+
+// Settings, and the schema of the extension: it may have been made anew since the last session.
+Status PostgresPeer::prepare() {
   ResultPtr result;
   // Exchange works at READ COMMITTED only; the role's defaults may be others.
   SYNCLINE_TRY(connection_.simple_query(
       "SET default_transaction_isolation TO 'read committed';"
-      "SET default_transaction_read_only TO off;"
+      "SET default_transaction_read_only TO off;" +
+          std::string(keep_ ? kIdleLimit : "") +
       "SELECT n.nspname FROM pg_catalog.pg_extension AS x"
       " JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) x.extnamespace"
       " WHERE x.extname OPERATOR(pg_catalog.=) 'syncline'",
@@ -177,8 +210,12 @@ Status PostgresPeer::integer(const ResultPtr& result, int column, uint64_t* out)
 
 Status PostgresPeer::hello(Hello* out) {
   ResultPtr result;
-  SYNCLINE_TRY(query("SELECT " + schema_ + ".sync_hello()::pg_catalog.text", {}, 1, &result));
+  SYNCLINE_TRY(query(hello_sql(), {}, 1, &result));
   return hello_from_json(bytes(result, 0), out);
+}
+
+std::string PostgresPeer::hello_sql() const {
+  return "SELECT " + schema_ + ".sync_hello()::pg_catalog.text";
 }
 
 std::string PostgresPeer::produce_sql() const {
@@ -264,7 +301,7 @@ WaitFunction poll_wait(std::function<bool()> interrupted) {
 }
 
 Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
-                        std::unique_ptr<Endpoint>* out) {
+                        std::unique_ptr<PostgresEndpoint>* out) {
   const LibPq* libpq = nullptr;
   SYNCLINE_TRY(load_libpq(&libpq));
   auto peer = std::make_unique<PostgresPeer>(libpq, options);

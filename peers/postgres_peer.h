@@ -2,7 +2,7 @@
 //
 //   PostgresPeerOptions options;
 //   options.wait = poll_wait([&] { return interrupted(); });
-//   std::unique_ptr<Endpoint> peer;
+//   std::unique_ptr<PostgresEndpoint> peer;
 //   SYNCLINE_TRY(connect_postgres("postgresql://hub/app", options, &peer));
 //
 // The connection never blocks inside libpq: whenever it has to wait it calls the host, which can
@@ -46,11 +46,22 @@ struct PostgresPeerOptions {
   bool password_required = false;
 };
 
+// A peer whose connection can serve further sessions. Between two it is idle: no transaction, no
+// lock. It counts as one of the server's connections, and DROP DATABASE fails beside it.
+class PostgresEndpoint : public Endpoint {
+ public:
+  // Before each session but the first: looks whether the connection still serves, within the time
+  // that connecting would be given. One round trip. Any error but cancelled: connect anew.
+  virtual Status renew() = 0;
+  // After a session that went well and before the next: whether the URL says keep=1.
+  virtual bool to_be_kept() const = 0;
+};
+
 // Connects and finds the extension, in whatever schema it is. Errors, none of which contains a
 // password: invalid_argument for a malformed URL; peer_failed when the server cannot be reached;
 // refused for failed authentication, a database without the extension, a missing libpq, a
 // password that is required and was not used; busy when the server has no connection free.
 Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
-                        std::unique_ptr<Endpoint>* out);
+                        std::unique_ptr<PostgresEndpoint>* out);
 
 }  // namespace syncline

@@ -94,6 +94,23 @@ bool is_postgres_url(std::string_view url) {
   return url.substr(0, 11) == "postgresql:" || url.substr(0, 9) == "postgres:";
 }
 
+bool take_keep(std::string* url) {
+  if (!is_postgres_url(*url)) return false;
+  const size_t query = url->find('?');
+  if (query == std::string::npos) return false;
+  for (size_t at = query; at < url->size(); at = std::min(url->find('&', at + 1), url->size())) {
+    const std::string_view rest = std::string_view(*url).substr(at + 1);
+    const std::string_view parameter = rest.substr(0, rest.find('&'));
+    if (parameter != "keep=1" && parameter != "keep=0") continue;
+    const bool keep = parameter == "keep=1";
+    // With the separator behind it, or, where it is the last one, with the one before it.
+    const bool last = parameter.size() == rest.size();
+    url->erase(last ? at : at + 1, parameter.size() + 1);
+    return keep;
+  }
+  return false;
+}
+
 std::string mask_password(std::string_view url) {
   if (!is_postgres_url(url)) return mask_keywords(url);
   size_t authority = url.find(':') + 1;

@@ -14,4 +14,8 @@ bool is_postgres_url(std::string_view url);
 // no URL comes back unchanged unless it holds such a keyword.
 std::string mask_password(std::string_view url);
 
+// Takes the parameter keep=1 or keep=0 out of the query of a URL, which libpq would not know. True
+// for keep=1: the connection is to be kept for the next session.
+bool take_keep(std::string* url);
+
 }  // namespace syncline

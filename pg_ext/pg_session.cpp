@@ -197,7 +197,7 @@ Status run(SlSession* session, SessionReport* report) {
   PostgresPeerOptions peer_options;
   peer_options.wait = wait_for;
   peer_options.password_required = session->password_required;
-  std::unique_ptr<Endpoint> remote;
+  std::unique_ptr<PostgresEndpoint> remote;
   SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
   LocalEndpoint local(options.drift_ms_max);
   const bool clones = session->task == SL_TASK_CLONE;

@@ -87,6 +87,23 @@ void KeptPeers::keep(const std::string& url, sqlite3* db) {
   peers_.erase(peers_.begin());
 }
 
+Status KeptPeers::take_server(const std::string& url, std::unique_ptr<PostgresEndpoint>* out) {
+  for (size_t i = 0; i < servers_.size(); ++i) {
+    if (servers_[i].first != url) continue;
+    std::unique_ptr<PostgresEndpoint> server = std::move(servers_[i].second);
+    servers_.erase(servers_.begin() + static_cast<std::ptrdiff_t>(i));
+    const Status answers = server->renew();
+    if (answers.ok()) *out = std::move(server);
+    return answers.code() == StatusCode::cancelled ? answers : Status();
+  }
+  return {};
+}
+
+void KeptPeers::keep_server(const std::string& url, std::unique_ptr<PostgresEndpoint> server) {
+  servers_.emplace_back(url, std::move(server));
+  if (servers_.size() > kKeptMax) servers_.erase(servers_.begin());
+}
+
 FilePeer::~FilePeer() {
   endpoint_.reset();  // which restores settings of the connection
   sqlite3_close_v2(db_);

@@ -20,12 +20,14 @@ class PeerLink {
   // Connects to a URL. Errors: those of connect_postgres and FilePeer::open.
   Status open(sqlite3* db, const std::string& url, uint64_t drift_ms_max, KeptPeers* kept);
   Endpoint* endpoint() { return remote_ != nullptr ? remote_.get() : file_.endpoint(); }
-  // After a session that went well; see FilePeer::keep.
-  void keep() { file_.keep(); }
+  // After a session that went well: keeps the connection, if the URL asks for it.
+  void keep();
 
  private:
   FilePeer file_;
-  std::unique_ptr<Endpoint> remote_;
+  KeptPeers* kept_ = nullptr;
+  std::string url_;
+  std::unique_ptr<PostgresEndpoint> remote_;
 };
 
 // The URL that `target` means: that of a stored peer, whose place in `peers` is returned, or itself

@@ -38,6 +38,30 @@ TEST_CASE("peers: only postgresql: URLs are taken for servers", "[peers][unit]")
   CHECK(!is_postgres_url(""));
 }
 
+TEST_CASE("peers: keep=1 is taken out of a URL, and nothing else is", "[peers][unit]") {
+  struct {
+    const char *url, *plain;
+    bool keep;
+  } const cases[] = {
+      {"postgresql://h/d", "postgresql://h/d", false},
+      {"postgresql://h/d?keep=1", "postgresql://h/d", true},
+      {"postgres://h/d?keep=0", "postgres://h/d", false},
+      {"postgresql:///d?host=/tmp&keep=1", "postgresql:///d?host=/tmp", true},
+      {"postgresql:///d?keep=1&host=/tmp", "postgresql:///d?host=/tmp", true},
+      {"postgresql:///d?a=b&keep=1&c=d", "postgresql:///d?a=b&c=d", true},
+      {"postgresql:///d?keep=2", "postgresql:///d?keep=2", false},
+      {"postgresql:///d?xkeep=1&keep=11", "postgresql:///d?xkeep=1&keep=11", false},
+      {"postgresql://keep=1@h/d", "postgresql://keep=1@h/d", false},
+      {"postgresql://h/d?", "postgresql://h/d?", false},
+      {"file:x?keep=1", "file:x?keep=1", false},
+  };
+  for (const auto& one : cases) {
+    std::string url = one.url;
+    CHECK(take_keep(&url) == one.keep);
+    CHECK(url == one.plain);
+  }
+}
+
 TEST_CASE("peers: status codes come back from their SQLSTATE", "[peers][unit]") {
   std::set<std::string> seen;
   for (const StatusCode code :
@@ -94,7 +118,7 @@ TEST_CASE(
   PostgresPeerOptions options;
   options.wait = poll_wait({});
   options.connect_timeout_ms = 2000;
-  std::unique_ptr<Endpoint> peer;
+  std::unique_ptr<PostgresEndpoint> peer;
   const Status down = connect_postgres("postgresql://u:secret@127.0.0.1:1/x", options, &peer);
   if (down.code() == StatusCode::refused) return;  // libpq is not installed here
   CHECK(down.code() == StatusCode::peer_failed);
