@@ -45,6 +45,7 @@ class PostgresPeer final : public PostgresEndpoint {
   Status open(const std::string& url);
   Status renew() override;
   bool to_be_kept() const override { return keep_; }
+  void begin_hello() override;
   Status hello(Hello* out) override;
   Status produce(const std::string& vector_json, const std::string& resume_hex,
                  const ExportOptions& options, ExportedChunk* out) override;
@@ -213,6 +214,8 @@ Status PostgresPeer::hello(Hello* out) {
   SYNCLINE_TRY(query(hello_sql(), {}, 1, &result));
   return hello_from_json(bytes(result, 0), out);
 }
+
+void PostgresPeer::begin_hello() { begin(hello_sql(), {}); }
 
 std::string PostgresPeer::hello_sql() const {
   return "SELECT " + schema_ + ".sync_hello()::pg_catalog.text";

@@ -40,8 +40,7 @@ class Session {
 
  private:
   Status meet() {
-    SYNCLINE_TRY(local_.hello(&mine_));
-    SYNCLINE_TRY(remote_.hello(&theirs_));
+    SYNCLINE_TRY(ask_both());
     report_.peer_site = theirs_.site;
     report_.peer_name = theirs_.name;
     report_.peer_engine = theirs_.engine;
@@ -60,6 +59,13 @@ class Session {
     SYNCLINE_TRY(compare_clocks());
     report_.warnings = compare_schemas(mine_.tables, theirs_.tables);
     return {};
+  }
+
+  // Both bring their logs up to date before they answer: they do at once.
+  Status ask_both() {
+    remote_.begin_hello();
+    SYNCLINE_TRY(local_.hello(&mine_));
+    return remote_.hello(&theirs_);
   }
 
   Status check_members() const {
@@ -105,15 +111,17 @@ class Session {
     if (pulled.code() != StatusCode::refused || report_.pulled.chunks > 0) return pulled;
     SYNCLINE_TRY(push());
     if (report_.pushed.chunks == 0) return pulled;
-    SYNCLINE_TRY(local_.hello(&mine_));
-    SYNCLINE_TRY(remote_.hello(&theirs_));
+    SYNCLINE_TRY(ask_both());
     return pull();
   }
 
   Status push() {
     // What the pull brought must not go back: the peer's vector is asked for again.
-    if (report_.pulled.rows > 0) SYNCLINE_TRY(remote_.hello(&theirs_));
-    if (report_.pulled.chunks > 0) SYNCLINE_TRY(local_.hello(&mine_));
+    if (report_.pulled.rows > 0) {
+      SYNCLINE_TRY(ask_both());
+    } else if (report_.pulled.chunks > 0) {
+      SYNCLINE_TRY(local_.hello(&mine_));
+    }
     bool needed = true;
     SYNCLINE_TRY(needs(theirs_, mine_, &needed));
     if (!needed && report_.pulled.chunks > 0) acknowledge();
@@ -300,6 +308,8 @@ bool is_vector(const SortedJson& in) {
 }
 
 }  // namespace
+
+void Endpoint::begin_hello() {}
 
 void Endpoint::begin_produce(const std::string&, const std::string&, const ExportOptions&) {}
 

@@ -44,9 +44,10 @@ class Endpoint {
   virtual Status produce(const std::string& vector_json, const std::string& resume_hex,
                          const ExportOptions& options, ExportedChunk* out) = 0;
   virtual Status consume(const std::string& chunk, ApplyReport* out) = 0;
-  // Starts what a call of produce() or consume() with the same arguments will end, so that both
-  // databases work at once. False, or nothing: this one does not work in the background. Whatever
-  // else it is asked before waits for it, and drops what was produced.
+  // Starts what a call of hello(), produce() or consume() with the same arguments will end, so that
+  // both databases work at once. False, or nothing: this one does not work in the background.
+  // Whatever else it is asked before waits for it, and drops what was produced.
+  virtual void begin_hello();
   virtual void begin_produce(const std::string& vector_json, const std::string& resume_hex,
                              const ExportOptions& options);
   virtual bool begin_consume(const std::string& chunk);
