@@ -70,11 +70,22 @@ PostgresConnection::~PostgresConnection() {
   if (connection_ != nullptr) libpq_->finish(connection_);
 }
 
-Status PostgresConnection::open(const std::string& url) {
-  int timeout_ms = options_.connect_timeout_ms;
-  SYNCLINE_TRY(check_url(url, &timeout_ms));
+Status PostgresConnection::begin(const std::string& url) {
+  connect_timeout_ms_ = options_.connect_timeout_ms;
+  SYNCLINE_TRY(check_url(url));
+  connect_deadline_ms_ = now_ms() + connect_timeout_ms_;
   SYNCLINE_TRY(start(url));
-  SYNCLINE_TRY(finish_connecting(timeout_ms));
+  // The first message goes out at once if it can: after it a server that is asked over a local
+  // socket needs nothing from here until it is ready. A host's wait may end early once.
+  bool ready = false;
+  for (int i = 0; i < 2 && !ready; i++)
+    SYNCLINE_TRY(wait(false, true, 0, &ready));
+  if (ready) connecting_ = libpq_->connect_poll(connection_);
+  return {};
+}
+
+Status PostgresConnection::finish() {
+  SYNCLINE_TRY(finish_connecting());
   SYNCLINE_TRY(check_password());
   if (libpq_->setnonblocking(connection_, 1) != 0) return lost();
   libpq_->set_error_verbosity(connection_, PQERRORS_DEFAULT);
@@ -82,7 +93,7 @@ Status PostgresConnection::open(const std::string& url) {
 }
 
 // Parses the URL for the sake of a good message, of its timeout, and of the password rule.
-Status PostgresConnection::check_url(const std::string& url, int* timeout_ms) const {
+Status PostgresConnection::check_url(const std::string& url) {
   char* why = nullptr;
   PQconninfoOption* parsed = libpq_->conninfo_parse(url.c_str(), &why);
   if (parsed == nullptr) {
@@ -99,7 +110,7 @@ Status PostgresConnection::check_url(const std::string& url, int* timeout_ms) co
     if (std::strcmp(option->keyword, "password") == 0) has_password = true;
     if (std::strcmp(option->keyword, "connect_timeout") == 0) {
       int seconds = std::atoi(option->val);
-      if (seconds > 0) *timeout_ms = std::min(seconds, 86'400) * 1000;
+      if (seconds > 0) connect_timeout_ms_ = std::min(seconds, 86'400) * 1000;
     }
   }
   libpq_->conninfo_free(parsed);
@@ -132,24 +143,23 @@ Status PostgresConnection::start(const std::string& url) {
   return {};
 }
 
-Status PostgresConnection::finish_connecting(int timeout_ms) {
-  int64_t deadline = now_ms() + timeout_ms;
-  PostgresPollingStatusType state = PGRES_POLLING_WRITING;
-  while (state != PGRES_POLLING_OK) {
-    if (state == PGRES_POLLING_FAILED) return connect_error();
-    int64_t left = deadline - now_ms();
+Status PostgresConnection::finish_connecting() {
+  while (connecting_ != PGRES_POLLING_OK) {
+    if (connecting_ == PGRES_POLLING_FAILED) return connect_error();
+    int64_t left = connect_deadline_ms_ - now_ms();
     bool ready = false;
     if (left > 0) {
-      SYNCLINE_TRY(wait(state == PGRES_POLLING_READING, state == PGRES_POLLING_WRITING,
-                        static_cast<int>(left), &ready));
+      SYNCLINE_TRY(wait(connecting_ == PGRES_POLLING_READING,
+                        connecting_ == PGRES_POLLING_WRITING, static_cast<int>(left), &ready));
     }
-    if (!ready && now_ms() >= deadline) {
+    if (!ready && now_ms() >= connect_deadline_ms_) {
       return Status(
           StatusCode::peer_failed,
-          "no connection to " + target_ + " within " + std::to_string(timeout_ms / 1000) + " s",
+          "no connection to " + target_ + " within " + std::to_string(connect_timeout_ms_ / 1000) +
+              " s",
           "check host and port; connect_timeout in the URL changes the limit");
     }
-    if (ready) state = libpq_->connect_poll(connection_);
+    if (ready) connecting_ = libpq_->connect_poll(connection_);
   }
   return {};
 }

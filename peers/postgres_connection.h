@@ -30,9 +30,12 @@ class PostgresConnection {
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;
 
-  Status open(const std::string& url);
+  // Connecting, in two halves: what comes between them goes on here while the server starts a
+  // process, and its name is resolved in the first.
+  Status begin(const std::string& url);
+  Status finish();
   // Runs one statement and waits until its transaction has ended. All columns come in binary form.
-  // REQUIRES: open succeeded, and no earlier call failed with peer_failed.
+  // REQUIRES: finish succeeded, and no earlier call failed with peer_failed.
   Status query(const std::string& sql, const std::vector<Parameter>& parameters, ResultPtr* out);
   // The two halves of query(): what comes between them goes on here while the server works.
   Status send(const std::string& sql, const std::vector<Parameter>& parameters);
@@ -51,9 +54,9 @@ class PostgresConnection {
   const std::string& target() const { return target_; }
 
  private:
-  Status check_url(const std::string& url, int* timeout_ms) const;
+  Status check_url(const std::string& url);
   Status start(const std::string& url);
-  Status finish_connecting(int timeout_ms);
+  Status finish_connecting();
   Status check_password() const;
   Status connect_error() const;
   Status flush();
@@ -65,6 +68,9 @@ class PostgresConnection {
   const LibPq* libpq_;
   PostgresPeerOptions options_;
   PGconn* connection_ = nullptr;
+  PostgresPollingStatusType connecting_ = PGRES_POLLING_WRITING;
+  int connect_timeout_ms_ = 0;
+  int64_t connect_deadline_ms_ = 0;
   std::string target_;
   int64_t time_limit_ms_ = 0;  // by the clock of now_ms(); 0: there is none
 };

@@ -42,7 +42,8 @@ class PostgresPeer final : public PostgresEndpoint {
         connection_(libpq, options),
         random_(std::random_device{}()) {}
 
-  Status open(const std::string& url);
+  Status begin(const std::string& url);
+  Status finish_connecting() override;
   Status renew() override;
   bool to_be_kept() const override { return keep_; }
   void begin_hello() override;
@@ -85,10 +86,14 @@ class PostgresPeer final : public PostgresEndpoint {
   std::string begun_;
 };
 
-Status PostgresPeer::open(const std::string& url) {
+Status PostgresPeer::begin(const std::string& url) {
   std::string plain = url;
   keep_ = take_keep(&plain);
-  SYNCLINE_TRY(connection_.open(plain));
+  return connection_.begin(plain);
+}
+
+Status PostgresPeer::finish_connecting() {
+  SYNCLINE_TRY(connection_.finish());
   return prepare();
 }
 
@@ -303,12 +308,21 @@ WaitFunction poll_wait(std::function<bool()> interrupted) {
   };
 }
 
-Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
+Status begin_connecting(const std::string& url, const PostgresPeerOptions& options,
                         std::unique_ptr<PostgresEndpoint>* out) {
   const LibPq* libpq = nullptr;
   SYNCLINE_TRY(load_libpq(&libpq));
   auto peer = std::make_unique<PostgresPeer>(libpq, options);
-  SYNCLINE_TRY(peer->open(url));
+  SYNCLINE_TRY(peer->begin(url));
+  *out = std::move(peer);
+  return {};
+}
+
+Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
+                        std::unique_ptr<PostgresEndpoint>* out) {
+  std::unique_ptr<PostgresEndpoint> peer;
+  SYNCLINE_TRY(begin_connecting(url, options, &peer));
+  SYNCLINE_TRY(peer->finish_connecting());
   *out = std::move(peer);
   return {};
 }

@@ -50,6 +50,8 @@ struct PostgresPeerOptions {
 // lock. It counts as one of the server's connections, and DROP DATABASE fails beside it.
 class PostgresEndpoint : public Endpoint {
  public:
+  // The second half of connecting, where begin_connecting() was the first. Before anything else.
+  virtual Status finish_connecting() = 0;
   // Before each session but the first: looks whether the connection still serves, within the time
   // that connecting would be given. One round trip. Any error but cancelled: connect anew.
   virtual Status renew() = 0;
@@ -62,6 +64,11 @@ class PostgresEndpoint : public Endpoint {
 // refused for failed authentication, a database without the extension, a missing libpq, a
 // password that is required and was not used; busy when the server has no connection free.
 Status connect_postgres(const std::string& url, const PostgresPeerOptions& options,
+                        std::unique_ptr<PostgresEndpoint>* out);
+
+// The same up to where the server has to be waited for: it starts a process while the caller goes
+// on, and may answer before finish_connecting() of the peer asks.
+Status begin_connecting(const std::string& url, const PostgresPeerOptions& options,
                         std::unique_ptr<PostgresEndpoint>* out);
 
 }  // namespace syncline

@@ -30,6 +30,17 @@ Results& results() {
   return object;
 }
 
+// A connection that slb_session_begin has begun, and what became of that.
+struct Begun {
+  Status status;
+  std::unique_ptr<PostgresEndpoint> remote;
+};
+
+Begun& begun() {
+  static Begun object;
+  return object;
+}
+
 class LocalEndpoint final : public Endpoint {
  public:
   explicit LocalEndpoint(uint64_t drift_ms_max)
@@ -194,11 +205,9 @@ Status run(SlSession* session, SessionReport* report) {
   SessionOptions options;
   SYNCLINE_TRY(session_options_from_json(view(session->stored_options), &options));
   if (sync) SYNCLINE_TRY(session_options_from_json(view(session->options), &options));
-  PostgresPeerOptions peer_options;
-  peer_options.wait = wait_for;
-  peer_options.password_required = session->password_required;
-  std::unique_ptr<PostgresEndpoint> remote;
-  SYNCLINE_TRY(connect_postgres(std::string(view(session->url)), peer_options, &remote));
+  SYNCLINE_TRY(std::move(begun().status));
+  const std::unique_ptr<PostgresEndpoint> remote = std::move(begun().remote);
+  SYNCLINE_TRY(remote->finish_connecting());
   LocalEndpoint local(options.drift_ms_max);
   const bool clones = session->task == SL_TASK_CLONE;
   const Status status = sync     ? synchronise(options, &local, remote.get(), report)
@@ -219,6 +228,18 @@ void slb_check_clone_options(SlBytes options, SlStatus* status) {
   bounded(status, [&] {
     CloneOptions parsed;
     return clone_options_from_json(view(options), &parsed);
+  });
+}
+
+void slb_session_begin(const SlSession* session, SlStatus* status) {
+  bounded(status, [&]() -> Status {
+    PostgresPeerOptions options;
+    options.wait = wait_for;
+    options.password_required = session->password_required;
+    begun().status = begin_connecting(std::string(view(session->url)), options, &begun().remote);
+    const StatusCode code = begun().status.code();
+    const bool interrupted = code == StatusCode::host_failed || code == StatusCode::cancelled;
+    return interrupted ? std::move(begun().status) : Status();
   });
 }
 

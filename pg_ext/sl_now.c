@@ -80,6 +80,7 @@ make_segment(const SlPeer *peer, const char *options, shm_mq **queue)
 	shared->login = GetSessionUserId();
 	shared->role = GetUserId();
 	shared->caller_pid = MyProcPid;
+	shared->password_required = !superuser();
 	shared->task = peer->task;
 	shm_toc_insert(toc, SL_SHARED_HEAD, shared);
 	for (int i = 0; i < lengthof(texts); i++)

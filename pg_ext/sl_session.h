@@ -73,6 +73,11 @@ typedef struct SlSession
 	int64_t clock_ahead_ms;
 	char sqlstate[6];			/* of an error in this database; empty: the status's own */
 } SlSession;
+/*
+ * Begins to connect to the peer, which starts a process meanwhile: before this process has a
+ * database of its own. What goes wrong with the connection is told by slb_session.
+ */
+void slb_session_begin(const SlSession *session, SlStatus *status);
 /* Runs a session with a PostgreSQL peer. Outside of any transaction. */
 void slb_session(SlSession *session, SlStatus *status);
 
@@ -130,6 +135,7 @@ typedef struct SlShared
 	Oid			login;			/* the session's role */
 	Oid			role;			/* the role as which sync_now was called */
 	int			caller_pid;
+	bool		password_required;	/* of `role`, which is no superuser */
 	int			task;
 } SlShared;
 

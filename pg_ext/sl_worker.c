@@ -317,30 +317,37 @@ send_report(SlBytes report)
 }
 
 static void
-run_session(shm_toc *toc)
+run_session(SlSession *session, SlBytes name)
 {
-	SlSession	session = {0};
 	SlStatus	status;
-	SlBytes		name = shared_text(toc, SL_SHARED_NAME);
 	bool		exchanged;
 
-	session.url = shared_text(toc, SL_SHARED_URL);
-	session.stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
-	session.options = shared_text(toc, SL_SHARED_OPTIONS);
-	/* a look at the catalog; whether the login role is a superuser would be known without */
-	StartTransactionCommand();
-	session.password_required = !superuser();
-	CommitTransactionCommand();
-	session.task = ((SlShared *) shm_toc_lookup(toc, SL_SHARED_HEAD, false))->task;
-	slb_session(&session, &status);
+	slb_session(session, &status);
 	/* a clone of the tables alone has no session */
-	exchanged = session.task == SL_TASK_SYNC ||
-		(session.task == SL_TASK_CLONE && (status.code != 0 || session.peer_vector.size > 0));
+	exchanged = session->task == SL_TASK_SYNC ||
+		(session->task == SL_TASK_CLONE && (status.code != 0 || session->peer_vector.size > 0));
 	if (exchanged && (name.size > 0 || status.code == 0))
-		note(name.data, &session, status.code == 0 ? NULL : status.message);
+		note(name.data, session, status.code == 0 ? NULL : status.message);
 	if (status.code != 0)
-		raise_error(&session, &status);
-	send_report(session.report);
+		raise_error(session, &status);
+	send_report(session->report);
+}
+
+/*
+ * The peer's server starts a process for us, this one finds its way into its database: at once.
+ */
+static void
+begin_session(shm_toc *toc, const SlShared *shared, SlSession *session)
+{
+	SlStatus	status;
+
+	session->url = shared_text(toc, SL_SHARED_URL);
+	session->stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
+	session->options = shared_text(toc, SL_SHARED_OPTIONS);
+	session->password_required = shared->password_required;
+	session->task = shared->task;
+	slb_session_begin(session, &status);
+	sl_report(&status);
 }
 
 static void
@@ -364,6 +371,7 @@ sl_worker_main(Datum argument)
 	shm_toc    *toc;
 	shm_mq	   *queue;
 	SlShared   *shared;
+	SlSession	session = {0};
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -379,10 +387,11 @@ sl_worker_main(Datum argument)
 	shm_mq_set_sender(queue, MyProc);
 	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
 	caller_pid = shared->caller_pid;
+	begin_session(toc, shared, &session);
 	set_up(shared);
 	PG_TRY();
 	{
-		run_session(toc);
+		run_session(&session, shared_text(toc, SL_SHARED_NAME));
 	}
 	PG_CATCH();
 	{
