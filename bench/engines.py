@@ -134,12 +134,16 @@ def measure_idle(samples, cluster, folder, tables, peers):
         def from_device():
             device.value("SELECT sync_now(?)", hub.url)
 
+        def over_kept():
+            device.value("SELECT sync_now(?)", hub.url + "&keep=1")
+
         def from_server():
             at_other.run(f"SELECT sync_now('{hub.url}') IS NOT NULL")
-        for engine, call in (("mixed", from_device), ("postgres", from_server)):
+        for key, call in (("mixed.idle", from_device), ("mixed.kept", over_kept),
+                          ("postgres.idle", from_server)):
             call()
             call()
-            samples.add(f"{engine}.idle.{suffix}", median_ms(call, IDLE_CALLS))
+            samples.add(f"{key}.{suffix}", median_ms(call, IDLE_CALLS))
         device.close()
     finally:
         at_other.close()
@@ -160,10 +164,12 @@ def measure_small(samples, pairs):
         now = f"SELECT sync_now('{pairs.hub.url}') IS NOT NULL"
         at_other.run(now)
         ids = [row[0] for row in device.rows("SELECT id FROM task LIMIT ?", SMALL_SYNCS)]
+        change = lambda k: device.db.execute("UPDATE task SET status = status + 1 WHERE id = ?",
+                                             (k,))
         for engine, write, sync in (
-                ("mixed", lambda k: device.db.execute("UPDATE task SET status = 9 WHERE id = ?",
-                                                      (k,)),
-                 lambda: device.value("SELECT sync_now(?)", pairs.hub.url)),
+                ("mixed", change, lambda: device.value("SELECT sync_now(?)", pairs.hub.url)),
+                ("kept", change,
+                 lambda: device.value("SELECT sync_now(?)", pairs.hub.url + "&keep=1")),
                 ("postgres", lambda k: at_other.run(f"UPDATE task SET priority = 9 "
                                                     f"WHERE id = '{k}'"),
                  lambda: at_other.run(now))):

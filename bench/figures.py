@@ -85,6 +85,9 @@ group("PostgreSQL: exchange", "INSERT ... SELECT of the same rows; updates: one 
       ("postgres.export.delta", "export one-column updates of a fifth of the rows", "x"),
       ("postgres.apply.delta", "apply them", "x"),
       ("postgres.now.delta", "sync_now with them, fold included", "x"),
+      ("postgres.apply.delta.by_key",
+       "apply them, against making them by key on the server, 1,000 a transaction", "x"),
+      ("postgres.now.delta.by_key", "sync_now with them, fold included, against the same", "x"),
       ("postgres.copy.out", "COPY out, text", "x"),
       ("postgres.copy.in", "COPY into an untracked table, text", "x"))
 
@@ -164,15 +167,17 @@ group("sync_now with nothing to do", "milliseconds",
         for engine, text in (("sqlite", "SQLite to SQLite"), ("mixed", "SQLite to PostgreSQL"),
                              ("postgres", "PostgreSQL to PostgreSQL"))
         for tables, peers in IDLE),
-      *((f"sqlite.kept.tables_{tables}.peers_{peers}",
-         f"SQLite to a SQLite peer that is kept open: {tables} "
+      *((f"{engine}.kept.tables_{tables}.peers_{peers}",
+         f"SQLite to a {text} peer that is kept open: {tables} "
          f"table{'s' if tables > 1 else ''}, {peers} peer{'s' if peers > 1 else ''} known", "ms")
+        for engine, text in (("sqlite", "SQLite"), ("mixed", "PostgreSQL"))
         for tables, peers in IDLE))
 
 group("Many small syncs: one row changed, sync_now, over and over",
       "milliseconds a sync; growth: the last third against the first",
       *((f"{engine}.small.{key}", f"{text}: {title}", unit)
         for engine, text in (("sqlite", "SQLite to SQLite"), ("mixed", "SQLite to PostgreSQL"),
+                             ("kept", "SQLite to PostgreSQL, connection kept"),
                              ("postgres", "PostgreSQL to PostgreSQL"))
         for key, title, unit in (("median", "median", "ms"), ("growth", "growth", "x"))))
 
@@ -191,9 +196,10 @@ group("Beside a sync: what an application waits",
 
 group("One PostgreSQL hub: sessions a second, all clients together",
       "SQLite clients that push as fast as they can, on the hub's own machine",
-      *((f"hub.sessions.{clients}.{rows}",
-         f"{clients} client{'s' if clients > 1 else ''}, "
+      *((f"hub.{key}.{clients}.{rows}",
+         f"{clients} client{'s' if clients > 1 else ''}{text}, "
          f"{rows or 'no'} changed row{'' if rows == 1 else 's'} a session", "/s")
+        for key, text in (("sessions", ""), ("kept", ", connection kept"))
         for clients in (1, 8, 32) for rows in (0, 1, 100)))
 
 SCALES = [("plain", "insert, untracked"), ("insert", "insert, tracked"),
@@ -233,6 +239,8 @@ BUDGETS = [
            [("postgres.fold.insert", 2), ("postgres.fold.update", 2), ("postgres.fold.delete", 2)]),
     Budget("PostgreSQL: apply all into an empty tracked table", [("postgres.apply.full", 1.5)]),
     Budget("SQLite: delta in half the time of making it", [("sqlite.now.delta", 0.5)]),
+    Budget("PostgreSQL: delta in half the time of making it by key",
+           [("postgres.now.delta.by_key", 0.5)]),
     Budget("first fill, 0.7 of the own speed: SQLite; PostgreSQL; to SQLite; from SQLite",
            [("sqlite.fill.now", 1.43), ("fill.postgres_postgres.now", 1.43),
             ("fill.postgres_sqlite.now", 1.43), ("fill.sqlite_postgres.now", 1.43)]),

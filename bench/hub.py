@@ -3,6 +3,7 @@
 Each client is a database file and a thread of this process; SQLite and the network are outside of
 Python's lock. Clients, hub and harness share the machine.
 """
+import itertools
 import threading
 import time
 
@@ -42,10 +43,10 @@ class Client:
                 self.failed += 1
 
 
-def measure_at(samples, hub, folder, count, rows, seconds):
-    clients = [Client(folder, number, hub.url) for number in range(count)]
+def measure_at(samples, kind, url, folder, count, rows, seconds):
+    clients = [Client(folder, number, url) for number in range(count)]
     for client in clients:
-        client.database.value("SELECT sync_now(?)", hub.url)
+        client.database.value("SELECT sync_now(?)", url)
     until = time.monotonic() + seconds
     threads = [threading.Thread(target=client.run, args=(rows, until)) for client in clients]
     begin = time.monotonic()
@@ -55,9 +56,9 @@ def measure_at(samples, hub, folder, count, rows, seconds):
         thread.join()
     took = time.monotonic() - begin
     failed = sum(client.failed for client in clients)
-    samples.add(f"hub.sessions.{count}.{rows}", sum(c.sessions for c in clients) / took)
+    samples.add(f"hub.{kind}.{count}.{rows}", sum(c.sessions for c in clients) / took)
     if failed:
-        samples.skip(f"hub, {count} clients, {rows} rows",
+        samples.skip(f"hub, {kind}, {count} clients, {rows} rows",
                      f"{failed} sessions failed and were not counted")
     for client in clients:
         client.database.close()
@@ -66,14 +67,15 @@ def measure_at(samples, hub, folder, count, rows, seconds):
 
 
 def measure(samples, cluster, folder, options):
-    for count in CLIENTS:
-        for rows in CHANGES:
-            say(f"hub: {count} clients, {rows} rows a session")
+    for kind, keep in (("sessions", ""), ("kept", "&keep=1")):
+        for count, rows in itertools.product(CLIENTS, CHANGES):
+            say(f"hub: {kind}, {count} clients, {rows} rows a session")
             hub = cluster.database("hub")
             connection = Connection(hub)
             try:
                 make_table(connection, "task", True)
-                measure_at(samples, hub, folder, count, rows, options.pgbench_seconds)
+                measure_at(samples, kind, hub.url + keep, folder, count, rows,
+                           options.pgbench_seconds)
             finally:
                 connection.close()
                 cluster.drop("hub")

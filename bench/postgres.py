@@ -22,6 +22,17 @@ BATCHES = """
         IF n % 1000 = 0 THEN COMMIT; END IF;
       END LOOP;
     END $$"""
+# Updates by key, likewise. Statements of a procedure are prepared once.
+UPDATES = """
+    CREATE OR REPLACE PROCEDURE update_{0}(first int, count int) LANGUAGE plpgsql AS $$
+    DECLARE k text; n int := 0;
+    BEGIN
+      FOR k IN SELECT id FROM source OFFSET first LIMIT count LOOP
+        UPDATE {0} SET status = status + 1 WHERE id = k;
+        n := n + 1;
+        IF n % 1000 = 0 THEN COMMIT; END IF;
+      END LOOP;
+    END $$"""
 PGBENCH = {
     "insert": "INSERT INTO {} VALUES (gen_random_uuid()::text, 'order', 'a body of some words', "
               "1, 0.5, 1700000000000);\n",
@@ -145,12 +156,12 @@ def measure_exchange(samples, cluster, connection, database, folder, options):
         copy_chunks(database, replica, "wire")
         samples.add_ratio("postgres.apply.full", target.seconds(APPLY.format("wire")), insert)
         vector = target.value("SELECT sync_version_vector()")
-        measure_delta(samples, connection, database, replica, target, vector, rows)
+        by_key = measure_delta(samples, connection, database, replica, target, vector, rows)
         connection.run("UPDATE task SET priority = 1")
         samples.add("postgres.fold.update", connection.seconds(FOLD) * 1e6 / rows)
         connection.run("DELETE FROM task")
         samples.add("postgres.fold.delete", connection.seconds(FOLD) * 1e6 / rows)
-        measure_now(samples, connection, database, target, insert, rows)
+        measure_now(samples, connection, database, target, insert, by_key)
     finally:
         target.close()
         cluster.drop("replica")
@@ -167,6 +178,9 @@ def measure_delta(samples, connection, database, replica, target, vector, rows):
     update = ("UPDATE {} SET status = status + 1 WHERE id IN "
               f"(SELECT id FROM source LIMIT {rows // 5})")
     plain = connection.seconds(update.format("plain"))
+    # other rows than those that have just been updated: their pages are as full
+    connection.run(UPDATES.format("plain"))
+    by_key = connection.seconds(f"CALL update_plain({rows // 5}, {rows // 5})")
     connection.run(update.format("task"))
     connection.run(FOLD)
     connection.run("DROP TABLE IF EXISTS delta")
@@ -174,11 +188,15 @@ def measure_delta(samples, connection, database, replica, target, vector, rows):
                                 f"sync_changes_since('{vector}')")
     samples.add_ratio("postgres.export.delta", export, plain)
     copy_chunks(database, replica, "delta")
-    samples.add_ratio("postgres.apply.delta", target.seconds(APPLY.format("delta")), plain)
+    apply = target.seconds(APPLY.format("delta"))
+    samples.add_ratio("postgres.apply.delta", apply, plain)
+    samples.add_ratio("postgres.apply.delta.by_key", apply, by_key)
+    return by_key
 
 
-def measure_now(samples, connection, database, target, insert, rows):
-    """The whole way, fold included: new tables on both sides."""
+def measure_now(samples, connection, database, target, insert, by_key):
+    """The whole way, fold included: new tables on both sides. `by_key`: as measure_delta has it."""
+    rows = int(connection.value("SELECT count(*) FROM source"))
     make_table(connection, "task", True)
     make_table(target, "task", True)
     connection.run("INSERT INTO task SELECT * FROM source")
@@ -188,7 +206,9 @@ def measure_now(samples, connection, database, target, insert, rows):
               f"(SELECT id FROM source ORDER BY id LIMIT {rows // 5})")
     plain = connection.seconds(update.format("plain"))
     connection.run(update.format("task"))
-    samples.add_ratio("postgres.now.delta", target.seconds(now), plain)
+    took = target.seconds(now)
+    samples.add_ratio("postgres.now.delta", took, plain)
+    samples.add_ratio("postgres.now.delta.by_key", took, by_key)
     measure_after_horizon(samples, connection, target, rows)
 
 
