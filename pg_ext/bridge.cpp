@@ -123,6 +123,17 @@ SlBytes slb_encode_image(const SlValue* row, const uint32_t* columns, uint32_t c
   }
 }
 
+SlBytes slb_encode_value(const SlValue* value) {
+  try {
+    std::string& out = buffer<std::string, 2>();
+    out.clear();
+    append_value(&out, reinterpret_cast<const Value&>(*value));
+    return bytes(out);
+  } catch (...) {
+    return {nullptr, 0};
+  }
+}
+
 SlBytes slb_nearest_name(SlBytes name, const SlBytes* names, uint32_t count) {
   try {
     std::string& out = buffer<std::string, 3>();

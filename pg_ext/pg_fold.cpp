@@ -38,6 +38,62 @@ struct TouchedRow {
   Hlc hlc = 0;                         // the latest clock
 };
 
+// A local write has seen what was shown: conflicts that the row no longer has are closed.
+Status settle_conflicts(const SiteState& site, const TableInfo& table, std::string_view key,
+                        const RowState& row, bool exists) {
+  std::vector<Value> base(table.column_count());
+  SlBytes one_key = bytes(key);
+  bool stored = false;
+  SlValue* row_values = reinterpret_cast<SlValue*>(base.data());
+  SlProbe probe = {table.number, 1, &one_key, &stored, &row_values, table.column_count()};
+  if (exists) SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
+  RowState resolved = row;
+  if (stored) resolve_same(base, &resolved);
+  fill_missing(table, &resolved);
+
+  Arena arena;
+  std::vector<Value> key_values;
+  SYNCLINE_TRY(decode_key(key, &arena, &key_values));
+  std::vector<Conflict> conflicts;
+  find_conflicts(table, key_values, resolved, site.sites, &conflicts);
+
+  SlOpenConflicts open = {};
+  open.table = table.number;
+  open.key = bytes(key);
+  SYNCLINE_TRY(guard(sl_leaf_open_conflicts, &open));
+  std::vector<Conflict> gone(open.count);
+  for (uint32_t i = 0; i < open.count; ++i) {
+    gone[i].id = view(open.ids[i]);
+    if (open.columns[i].data != nullptr) {
+      gone[i].column = find_column(table.columns, view(open.columns[i]));
+    }
+  }
+  const auto still_open = [&](std::string_view id) {
+    std::erase_if(gone, [&](const Conflict& conflict) { return conflict.id == id; });
+  };
+
+  std::vector<ConflictRecord> records;
+  ConflictRecord record;
+  record.table = &table;
+  record.key = key;
+  record.pk_json = key_to_json(table, key_values);
+  for (const Conflict& conflict : conflicts) {
+    still_open(conflict.id);  // recorded again: its kind or values may be others now
+    record.conflict = conflict;
+    record.opened = true;
+    record.winner_is_local = conflict.winner.site == site.self;
+    records.push_back(record);
+  }
+  if (row.held || row.kept || row.adjusted) still_open(held_conflict_id(table, key_values));
+  record.opened = false;
+  for (const Conflict& conflict : gone) {
+    record.conflict = conflict;
+    record.end = conflict_end(conflict, row, site.sites);
+    records.push_back(record);
+  }
+  return record_conflicts(records, site.sites);
+}
+
 class Fold {
  public:
   Status run(bool refuse_own, uint64_t* row_count);
@@ -52,8 +108,6 @@ class Fold {
                      RowState* row);
   Status decode_image(std::string_view image, std::vector<Value>* out);
   Status gather(const TableInfo& table, size_t i, bool exists, FoldInput* input);
-  Status settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
-                          bool exists);
   const TableInfo* find_table(uint32_t number) const;
 
   SiteState site_;
@@ -292,7 +346,7 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
   const bool conflicted = may_conflict(row) || row.held || row.kept || row.adjusted;
   fold_row(input, table, site_.sites, &arena_, &row);
   if (conflicted || may_conflict(row)) {
-    SYNCLINE_TRY(settle_conflicts(table, touched.key, row, exists));
+    SYNCLINE_TRY(settle_conflicts(site_, table, touched.key, row, exists));
   }
   const PackedRow packed = pack_row(row, table, nullptr, exists, &cells_[i]);
   after->key = bytes(touched.key);
@@ -306,61 +360,6 @@ Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before
   after->place = before.place;
   counters_.floor = std::max(counters_.floor, static_cast<int64_t>(touched.hlc));
   return {};
-}
-
-// A local write has seen what was shown: conflicts that the row no longer has are closed.
-Status Fold::settle_conflicts(const TableInfo& table, std::string_view key, const RowState& row,
-                              bool exists) {
-  std::vector<Value> base(table.column_count());
-  SlBytes one_key = bytes(key);
-  bool stored = false;
-  SlValue* row_values = reinterpret_cast<SlValue*>(base.data());
-  SlProbe probe = {table.number, 1, &one_key, &stored, &row_values, table.column_count()};
-  if (exists) SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
-  RowState resolved = row;
-  if (stored) resolve_same(base, &resolved);
-
-  Arena arena;
-  std::vector<Value> key_values;
-  SYNCLINE_TRY(decode_key(key, &arena, &key_values));
-  std::vector<Conflict> conflicts;
-  find_conflicts(table, key_values, resolved, site_.sites, &conflicts);
-
-  SlOpenConflicts open = {};
-  open.table = table.number;
-  open.key = bytes(key);
-  SYNCLINE_TRY(guard(sl_leaf_open_conflicts, &open));
-  std::vector<Conflict> gone(open.count);
-  for (uint32_t i = 0; i < open.count; ++i) {
-    gone[i].id = view(open.ids[i]);
-    if (open.columns[i].data != nullptr) {
-      gone[i].column = find_column(table.columns, view(open.columns[i]));
-    }
-  }
-  const auto still_open = [&](std::string_view id) {
-    std::erase_if(gone, [&](const Conflict& conflict) { return conflict.id == id; });
-  };
-
-  std::vector<ConflictRecord> records;
-  ConflictRecord record;
-  record.table = &table;
-  record.key = key;
-  record.pk_json = key_to_json(table, key_values);
-  for (const Conflict& conflict : conflicts) {
-    still_open(conflict.id);  // recorded again: its kind or values may be others now
-    record.conflict = conflict;
-    record.opened = true;
-    record.winner_is_local = conflict.winner.site == site_.self;
-    records.push_back(record);
-  }
-  if (row.held || row.kept || row.adjusted) still_open(held_conflict_id(table, key_values));
-  record.opened = false;
-  for (const Conflict& conflict : gone) {
-    record.conflict = conflict;
-    record.end = conflict_end(conflict, row, site_.sites);
-    records.push_back(record);
-  }
-  return record_conflicts(records, site_.sites);
 }
 
 }  // namespace
@@ -412,13 +411,25 @@ void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, 
     if (done.ok()) done = load_tables(site.settings, &tables);
     const auto table = std::find_if(tables.begin(), tables.end(),
                                     [number](const TableInfo& t) { return t.number == number; });
-    for (uint32_t i = 0; i < count && done.ok() && table != tables.end(); ++i) {
+    if (!done.ok() || table == tables.end()) return fill(done, status);
+    static Arena& kept = *new Arena();  // what policies have made
+    kept.clear();
+    // No other base value counts: the column is new, and shows its default.
+    std::vector<Value> base(table->column_count());
+    base[column] = table->columns[column].missing;
+    for (uint32_t i = 0; i < count && done.ok(); ++i) {
+      values(out)[i] = Value();
       RowState row;
-      ShownRow shown;
       done = unpack_row(packed_row(rows[i]), table->column_count(), &row);
       if (!done.ok()) break;
+      // Versions that did not know the column say something of it now.
+      if (may_conflict(row)) done = settle_conflicts(site, *table, view(rows[i].key), row, true);
+      resolve_same(base, &row);
+      fill_missing(*table, &row);
+      ShownRow shown;
       show_row(row, *table, site.sites, &shown);
-      values(out)[i] = shown.alive ? shown.values[column] : Value();
+      const Value& value = shown.values[column];
+      if (shown.alive && !value.identical(base[column])) values(out)[i] = kept.copy(value);
     }
     fill(done, status);
   } catch (...) {

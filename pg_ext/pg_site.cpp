@@ -40,6 +40,9 @@ TableInfo table_info(const SlTableDef& def) {
     column.kind = logical_kind(column.type);
     column.present = from.present;
     column.dropped = from.dropped;
+    std::string_view missing = view(from.missing);
+    Value value;
+    if (!missing.empty() && read_value(&missing, &value).ok()) column.set_missing(value);
     table.columns.push_back(std::move(column));
     if (from.key_position >= 0) key[from.key_position] = i;
   }

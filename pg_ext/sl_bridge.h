@@ -226,6 +226,7 @@ typedef struct SlColumnDef
 	bool present;
 	bool dropped;
 	int32_t key_position;		/* -1: not part of the key */
+	SlBytes missing;			/* slb_encode_value of ColumnInfo::missing; no bytes: null */
 } SlColumnDef;
 
 typedef struct SlTableDef
@@ -470,6 +471,8 @@ int32_t slb_decode_key(SlBytes key, SlValue *values, uint32_t count_max);
  * Data null: out of memory.
  */
 SlBytes slb_encode_image(const SlValue *values, const uint32_t *columns, uint32_t count);
+/* The same for a value alone. */
+SlBytes slb_encode_value(const SlValue *value);
 
 /*
  * Folds what the active snapshot sees of the log. REQUIRES: the counter row is locked. With

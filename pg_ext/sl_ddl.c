@@ -298,6 +298,7 @@ reconcile(uint32 number, Oid relid)
 					   " attnum = NULL"
 					   " WHERE tbl = $1 AND number = $2 AND $3::text IS NULL", NULL);
 	}
+	sl_note_defaults(relation, number);
 	CacheInvalidateRelcache(relation);
 	sl_tables_forget();
 	if (was_rewritten && mask != 0)

@@ -89,6 +89,7 @@ add_columns(Relation relation, uint32 number)
 			(void) sl_add_column(number, attribute, key_position(index, attribute->attnum));
 	}
 	index_close(index, NoLock);
+	sl_note_defaults(relation, number);
 }
 
 /* A parked table is adopted only if its key is the relation's. */

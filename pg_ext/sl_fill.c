@@ -4,12 +4,17 @@
  * Its values have waited in row state; here they go to the base rows, as the merge shows them.
  * State stays as it is: a value that stands in both places says nothing new. A value that the
  * column cannot hold stays in state only, and a conflict record says so.
+ *
+ * Versions of writers that did not have the column hold its default there (ColumnInfo::missing).
+ * That is noted in syncline.col.missing, as slb_encode_value writes it, with the column.
  */
 #include "sl_host.h"
 
 #include "access/table.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -17,6 +22,60 @@
 #include "utils/syscache.h"
 
 #define ROWS_PER_BATCH 500
+
+/* ---- defaults -------------------------------------------------------------------------------- */
+
+/* What rows show in the column that nobody wrote; absent: its default is no constant. */
+static void
+read_default(Relation relation, Form_pg_attribute attribute, SlValue *out)
+{
+	Node	   *expression = build_column_default(relation, attribute->attnum);
+	SlType	   *type = palloc0(sizeof(SlType));
+
+	memset(out, 0, sizeof(*out));
+	out->kind = SL_NULL;
+	if (expression == NULL)
+		return;
+	expression = (Node *) expression_planner((Expr *) expression);
+	out->kind = IsA(expression, Const) ? SL_NULL : SL_ABSENT;
+	if (!IsA(expression, Const) || ((Const *) expression)->constisnull)
+		return;
+	sl_type_init(type, attribute->atttypid, attribute->atttypmod, attribute->attcollation,
+				 CurrentMemoryContext);
+	sl_to_value(type, ((Const *) expression)->constvalue, out);
+}
+
+void
+sl_note_defaults(Relation relation, uint32 number)
+{
+	static const Oid types[] = {INT4OID, INT2OID, BYTEAOID};
+	TupleDesc	desc = RelationGetDescr(relation);
+	Datum		values[] = {Int32GetDatum(number), (Datum) 0, (Datum) 0};
+
+	sl_exec("UPDATE syncline.col SET missing = NULL WHERE tbl = $1 AND missing IS NOT NULL", 1,
+			types, values, NULL);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		SlValue		value;
+		SlBytes		encoded;
+
+		if (attribute->attisdropped || attribute->attgenerated != '\0')
+			continue;
+		read_default(relation, attribute, &value);
+		if (value.kind == SL_NULL)
+			continue;
+		encoded = slb_encode_value(&value);
+		if (encoded.data == NULL)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		values[1] = Int16GetDatum(attribute->attnum);
+		values[2] = PointerGetDatum(cstring_to_text_with_len(encoded.data, encoded.size));
+		sl_exec("UPDATE syncline.col SET missing = $3 WHERE tbl = $1 AND attnum = $2 AND present",
+				lengthof(types), types, values, NULL);
+	}
+}
+
+/* ---- values that have waited ----------------------------------------------------------------- */
 
 /* UPDATE table SET column = $1 WHERE key = $2 AND ... */
 static SPIPlanPtr

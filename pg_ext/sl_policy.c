@@ -154,6 +154,7 @@ make_shared(Relation relation, uint32 number, const char *column)
 	sl_exec("UPDATE syncline.col SET local = false, attnum = NULL"
 			" WHERE tbl = $1 AND name = $2 AND local", lengthof(types), types, values, NULL);
 	(void) sl_add_column(number, attribute, -1);
+	sl_note_defaults(relation, number);
 	sl_exec("SELECT number FROM syncline.col WHERE tbl = $1 AND name = $2 AND present",
 			lengthof(types), types, values, NULL);
 	CacheInvalidateRelcache(relation);

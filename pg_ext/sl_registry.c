@@ -30,7 +30,7 @@ enum
 enum
 {
 	COL_TBL = 1, COL_NUMBER, COL_NAME, COL_TYPE, COL_DECLARED, COL_ATTNUM, COL_PRESENT, COL_DROPPED,
-	COL_KEY_POSITION, COL_LOCAL
+	COL_KEY_POSITION, COL_LOCAL, COL_MISSING
 };
 enum
 {
@@ -163,6 +163,7 @@ typedef struct ColumnRow
 	bool		dropped;
 	bool		local;
 	int32		key_position;
+	SlBytes		missing;
 } ColumnRow;
 
 static void
@@ -181,6 +182,14 @@ read_column(HeapTuple tuple, TupleDesc desc, ColumnRow *row)
 	datum = heap_getattr(tuple, COL_KEY_POSITION, desc, &isnull);
 	row->key_position = isnull ? -1 : DatumGetInt16(datum);
 	row->local = DatumGetBool(heap_getattr(tuple, COL_LOCAL, desc, &isnull));
+	datum = heap_getattr(tuple, COL_MISSING, desc, &isnull);
+	row->missing = (SlBytes) {NULL, 0};
+	if (!isnull)
+	{
+		bytea	   *value = DatumGetByteaPCopy(datum);
+
+		row->missing = (SlBytes) {VARDATA(value), VARSIZE(value) - VARHDRSZ};
+	}
 }
 
 /* Reads the columns of a table in the order of their numbers, into the current context. */
@@ -490,6 +499,7 @@ load_columns(SlTableDef *def)
 		columns[i].present = rows[i].present;
 		columns[i].dropped = rows[i].dropped;
 		columns[i].key_position = rows[i].key_position;
+		columns[i].missing = rows[i].missing;
 	}
 	def->columns = columns;
 	def->column_count = count;

@@ -105,6 +105,7 @@ CREATE TABLE syncline.col (
   dropped bool NOT NULL DEFAULT false,
   key_position int2,                      -- from 0
   local bool NOT NULL DEFAULT false,      -- stays in this database; then it counts as dropped
+  missing bytea,                          -- its default, where that is not NULL: see sl_fill.c
   PRIMARY KEY (tbl, number)
 );
 

@@ -84,6 +84,38 @@ std::string index_predicate(std::string_view sql) {
   return {};
 }
 
+std::string literal_default(std::string_view default_sql) {
+  const size_t size = default_sql.size();
+  const char first = size == 0 ? ' ' : default_sql[0];
+  if (first == '\'' && skip_token(default_sql, 0) == size) return std::string(default_sql);
+  if (first == '"' && skip_token(default_sql, 0) == size) {  // a string here, wherever SQL has it
+    std::string text;
+    for (size_t i = 1; i + 1 < size; ++i) {
+      text += default_sql[i];
+      if (default_sql[i] == '"') ++i;
+    }
+    return quote_text(text);
+  }
+  if ((first == 'x' || first == 'X') && size > 2 && default_sql[1] == '\'' &&
+      skip_token(default_sql, 1) == size) {
+    return std::string(default_sql);
+  }
+  for (const char* word : {"NULL", "TRUE", "FALSE"}) {
+    if (same_name(default_sql, word)) return word;
+  }
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || c == '.'; };
+  size_t at = first == '-' || first == '+' ? 1 : 0;
+  if (at >= size || !is_digit(default_sql[at])) return {};
+  for (; at < size; ++at) {
+    const char c = default_sql[at], before = at == 0 ? ' ' : default_sql[at - 1];
+    const bool signs_exponent = (c == '-' || c == '+') && (before == 'e' || before == 'E');
+    const bool leads = at == 0 && (c == '-' || c == '+');
+    const bool part = is_digit(c) || std::isalpha(static_cast<unsigned char>(c)) != 0;
+    if (!part && !signs_exponent && !leads) return {};
+  }
+  return "(" + std::string(default_sql) + ")";
+}
+
 bool is_companion(std::string_view name) {
   static constexpr std::array<std::string_view, 21> kFixed = {
       "sync_meta",    "sync_clock",    "sync_site",     "sync_incarnation", "sync_vector",

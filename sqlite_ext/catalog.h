@@ -56,6 +56,9 @@ Status table_names(sqlite3* db, std::vector<std::string>* out);
 // True for SQLite's own tables and our companions, which nobody tracks.
 bool is_companion(std::string_view name);
 
+// A DEFAULT that is one literal, as an expression; empty if it is anything else, say a function.
+std::string literal_default(std::string_view default_sql);
+
 // What stands after WHERE in a CREATE INDEX statement; empty if there is none.
 std::string index_predicate(std::string_view sql);
 

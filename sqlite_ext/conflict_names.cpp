@@ -15,6 +15,7 @@ Status rename_conflicts(sqlite3* db, const Registry& registry, TableAccess* acce
   SYNCLINE_TRY(access->read_base(row.key, &arena, &base));
   RowState state = versions;
   if (base.stored) resolve_same(base.values, &state);
+  fill_missing(table, &state);
   std::vector<Conflict> conflicts;
   find_conflicts(table, row.key, state, registry.sites, &conflicts);
   std::vector<ConflictRecord> records;

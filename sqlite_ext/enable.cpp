@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "sqlite_ext/access_pool.h"
+#include "sqlite_ext/column_defaults.h"
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/schema_check.h"
 #include "syncline/fold.h"
@@ -289,6 +290,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   if (report->adopted) SYNCLINE_TRY(adopt(db, base, &table, &extra));
   table.present = true;
   SYNCLINE_TRY(add_columns(base, &table, &extra));
+  SYNCLINE_TRY(read_defaults(db, base, &table));
   if (!report->adopted) {
     for (const std::string& part : base.key) {
       table.key.push_back(static_cast<ColumnNumber>(find_column(table.columns, part)));
@@ -312,6 +314,7 @@ Status enable_table(sqlite3* db, std::string_view name, const EnableOptions& opt
   for (size_t i = 0; i < registry->tables.size(); ++i) {
     SYNCLINE_TRY(save_table(db, *registry, i));
   }
+  SYNCLINE_TRY(save_defaults(db, *registry));
   return options.fire.has_value() ? save_fire(db, *registry) : Status();
 }
 

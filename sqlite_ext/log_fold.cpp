@@ -145,38 +145,6 @@ ConflictRecord record_of(const TableInfo& table, RowKey key, SiteIndex self, Con
   return record;
 }
 
-// Conflicts that this local write has settled, here.
-Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& registry,
-                        const LocalRow& before, const RowState& after, Arena* arena) {
-  const TableInfo& table = access->table();
-  RowState was;
-  SYNCLINE_TRY(unpack_row(before.state, table.column_count(), &was));
-  const bool out = was.held || was.kept || was.adjusted;
-  // `after` shows one that `was` did not if a decision is taken back.
-  if (!out && !may_conflict(was) && !may_conflict(after)) return {};
-  std::vector<std::string> open;
-  if (may_conflict(after)) {
-    LocalRow now;
-    now.key = before.key;
-    SYNCLINE_TRY(access->read_base(now.key, arena, &now));
-    RowState resolved = after;
-    if (now.stored) resolve_same(now.values, &resolved);
-    std::vector<Conflict> conflicts;
-    find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
-    std::vector<ConflictRecord> records;
-    for (Conflict& c : conflicts) {
-      // One may be new: an insert over a held row, or a tombstone left beside another version.
-      open.push_back(c.id);
-      records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
-    }
-    SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
-  }
-  if (after.held || after.kept || after.adjusted) {
-    open.push_back(held_conflict_id(table, before.key));
-  }
-  return close_superseded(db, table, encode_key(before.key), open, after, registry.sites);
-}
-
 class Folder {
  public:
   Folder(sqlite3* db, Registry* registry) : db_(db), registry_(*registry), pool_(db, *registry) {}
@@ -347,6 +315,38 @@ class Folder {
 };
 
 }  // namespace
+
+Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& registry,
+                        const LocalRow& before, const RowState& after, Arena* arena) {
+  const TableInfo& table = access->table();
+  RowState was;
+  SYNCLINE_TRY(unpack_row(before.state, table.column_count(), &was));
+  const bool out = was.held || was.kept || was.adjusted;
+  // `after` shows one that `was` did not if a decision is taken back.
+  if (!out && !may_conflict(was) && !may_conflict(after)) return {};
+  std::vector<std::string> open;
+  if (may_conflict(after)) {
+    LocalRow now;
+    now.key = before.key;
+    SYNCLINE_TRY(access->read_base(now.key, arena, &now));
+    RowState resolved = after;
+    if (now.stored) resolve_same(now.values, &resolved);
+    fill_missing(table, &resolved);
+    std::vector<Conflict> conflicts;
+    find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
+    std::vector<ConflictRecord> records;
+    for (Conflict& c : conflicts) {
+      // One may be new: an insert over a held row, or a tombstone left beside another version.
+      open.push_back(c.id);
+      records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
+    }
+    SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
+  }
+  if (after.held || after.kept || after.adjusted) {
+    open.push_back(held_conflict_id(table, before.key));
+  }
+  return close_superseded(db, table, encode_key(before.key), open, after, registry.sites);
+}
 
 Status overlay_row(TableAccess* access, const Registry& registry, std::span<const LogEvent> events,
                    bool exists, Arena* arena, LocalRow* row, FoldWork* work, bool* changed) {

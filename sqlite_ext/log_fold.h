@@ -31,6 +31,11 @@ Status overlay_row(TableAccess* access, const Registry& registry, std::span<cons
 Status read_current_row(TableAccess* access, const Registry& registry, RowKey key, Arena* arena,
                         LocalRow* row, RowState* state);
 
+// Brings the records of a row's conflicts in step with `after`, what its state has become: opens
+// those that it shows, closes those that it showed as `before` and does not any more.
+Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& registry,
+                        const LocalRow& before, const RowState& after, Arena* arena);
+
 // Folds every entry not folded yet. REQUIRES: a write transaction. Cost: a sort of the new entries,
 // then one pass in key order.
 Status fold_all(sqlite3* db, Registry* registry);

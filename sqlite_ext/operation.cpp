@@ -44,13 +44,16 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
     access->read_state_row(cursor, &arena, &local);
     if (local.state.cells.empty()) continue;
     SYNCLINE_TRY(access->read_base(local.key, &arena, &local));
-    if (!local.stored) continue;
     RowState state;
     SYNCLINE_TRY(load_row(local, table, &state));
+    // Versions that did not know the column say something of it now: its default.
+    SYNCLINE_TRY(settle_conflicts(db, access, registry, local, state, &arena));
+    if (!local.stored) continue;
     ShownRow shown;
     show_row(state, table, registry.sites, &shown);
     const Value& value = shown.values[column];
-    if (value.is(ValueKind::absent) || value.is(ValueKind::same)) continue;
+    const bool unknown = value.is(ValueKind::absent) || value.is(ValueKind::same);
+    if (unknown || value.identical(local.values[column])) continue;
     SYNCLINE_TRY(access->fill_column(local.key, column, value, default_sql));
   }
 }

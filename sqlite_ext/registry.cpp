@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <optional>
 
 #include "sqlite_ext/capture.h"
+#include "sqlite_ext/column_defaults.h"
 #include "sqlite_ext/randomness.h"
 #include "syncline/origin.h"
 
@@ -68,7 +70,7 @@ Result<SiteId> site_id_of(std::string_view bytes) {
   return id;
 }
 
-Status load_meta(sqlite3* db, Registry* out) {
+Status load_meta(sqlite3* db, Registry* out, std::optional<std::string>* missing) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db, "SELECT key,value FROM main.sync_meta"));
   int64_t format = 0;
@@ -82,6 +84,7 @@ Status load_meta(sqlite3* db, Registry* out) {
     if (key == "folded") out->folded = static_cast<uint64_t>(s.integer(1));
     if (key == "shared") out->shared = static_cast<uint64_t>(s.integer(1));
     if (key == "key_columns") out->key_columns = static_cast<uint32_t>(s.integer(1));
+    if (key == "missing") *missing = s.text(1);
     if (key == "next_table") out->next_table = static_cast<uint32_t>(s.integer(1));
   }
   if (format == kStoreFormat) return {};
@@ -279,12 +282,14 @@ Status load_registry(sqlite3* db, Registry* out) {
       query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &found));
   if (found == 0) return {};
   out->exists = true;
-  SYNCLINE_TRY(load_meta(db, out));
+  std::optional<std::string> missing;
+  SYNCLINE_TRY(load_meta(db, out, &missing));
   SYNCLINE_TRY(load_sites(db, out));
   SYNCLINE_TRY(load_tables(db, out));
   SYNCLINE_TRY(load_fire(db, out));
   SYNCLINE_TRY(load_local(db, out));
   SYNCLINE_TRY(load_columns(db, out));
+  load_defaults(missing, out);
   SYNCLINE_TRY(load_settings(db, out));
   SYNCLINE_TRY(load_origins(db, out));
   refresh_policies(out);

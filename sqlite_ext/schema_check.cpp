@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "sqlite_ext/column_defaults.h"
 #include "sqlite_ext/conflict_names.h"
 #include "syncline/fold.h"
 
@@ -190,6 +191,7 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
   const bool columns =
       match_columns(base, head, &table, &registry->extras[position], &appeared);
   if (columns || table.name != name) renamed->push_back(table.number);
+  SYNCLINE_TRY(read_defaults(db, base, &table));
   for (ColumnNumber n : appeared)
     changes->appeared.emplace_back(table.number, n);
   refresh_policies(registry);
@@ -436,6 +438,7 @@ Status check_schema(sqlite3* db, bool write, Registry* registry, SchemaChanges* 
   for (size_t i = 0; i < registry->tables.size(); ++i) {
     SYNCLINE_TRY(save_table(db, *registry, i));
   }
+  SYNCLINE_TRY(save_defaults(db, *registry));
   for (const uint32_t table : renamed)
     SYNCLINE_TRY(rename_table_conflicts(db, *registry, table));
   return note_schema_version(db, registry);

@@ -7,6 +7,25 @@
 
 namespace syncline {
 
+Value value_to_wire(LogicalKind kind, const Value& value, Arena* arena) {
+  // Text stays as it was written: every spelling that SQLite holds can be read by the other side.
+  if (value.is(ValueKind::text)) return arena->copy(value);
+  // As the text 'Infinity' it would come back as text.
+  if (value.is(ValueKind::real) && std::isinf(value.as_real())) return value;
+  switch (kind) {
+    case LogicalKind::any:
+    case LogicalKind::text:
+    case LogicalKind::bytes:
+      return arena->copy(value);
+    default:
+      break;
+  }
+  const Value canonical = canonical_value(kind, value, arena);
+  return canonical.is_bytes() && canonical.bytes().data() == value.bytes().data()
+             ? arena->copy(canonical)
+             : canonical;
+}
+
 Status TableAccess::open(sqlite3* db, const TableInfo& table, std::unique_ptr<TableAccess>* out) {
   std::unique_ptr<TableAccess> access(new TableAccess(db, table));
   SYNCLINE_TRY(access->describe());
@@ -157,23 +176,7 @@ bool TableAccess::to_local(ColumnNumber column, const Value& value, Value* out) 
 }
 
 Value TableAccess::to_wire(ColumnNumber column, const Value& value, Arena* arena) const {
-  const LogicalKind kind = table_.columns[column].kind;
-  // Text stays as it was written: every spelling that SQLite holds can be read by the other side.
-  if (value.is(ValueKind::text)) return arena->copy(value);
-  // As the text 'Infinity' it would come back as text.
-  if (value.is(ValueKind::real) && std::isinf(value.as_real())) return value;
-  switch (kind) {
-    case LogicalKind::any:
-    case LogicalKind::text:
-    case LogicalKind::bytes:
-      return arena->copy(value);
-    default:
-      break;
-  }
-  const Value canonical = canonical_value(kind, value, arena);
-  return canonical.is_bytes() && canonical.bytes().data() == value.bytes().data()
-             ? arena->copy(canonical)
-             : canonical;
+  return value_to_wire(table_.columns[column].kind, value, arena);
 }
 
 bool TableAccess::bind_key(Statement* statement, int position, RowKey key) const {

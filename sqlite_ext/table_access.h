@@ -16,6 +16,9 @@
 
 namespace syncline {
 
+// A stored value as it travels; bytes go to `arena`.
+Value value_to_wire(LogicalKind kind, const Value& value, Arena* arena);
+
 class TableAccess {
  public:
   // `table` must outlive the access.

@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 import wire  # noqa: E402
 from harness import main, test  # noqa: E402
 from pairs import (apply, batch, conflicts, create, equal, export, kinds, moved,  # noqa: E402
-                   on_pairs, rows, run, site, sync, vector)
+                   on_pairs, rows, run, settle, site, sync, vector)
 
 SCHEMA = """
 CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT NOT NULL, score DOUBLE PRECISION, photo BLOB);
@@ -216,6 +216,32 @@ def _(t, a, b):
     equal([a, b, c], TABLES)
     assert moved(sync(c, a)) == 0
     assert moved(sync(b, c)) == 0
+
+
+@on_pairs("interop: who wrote a row without a column that others have wrote its default there")
+def _(t, a, b):
+    c = t.sqlite("third")
+    sites, names = [a, b, c], ["t0", "t1", "t2"]
+    create(";".join(f"CREATE TABLE {name}(id INTEGER PRIMARY KEY, v TEXT)" for name in names),
+           *sites)
+    settle([a, b, c, a])
+    for turn, name in enumerate(names):
+        has, lacks, relay = sites[turn:] + sites[:turn]
+        add = f"ALTER TABLE {name} ADD COLUMN x INTEGER DEFAULT 3"
+        run(add, has)
+        run(f"SELECT sync_set_policy('{name}', 'x', 'max')", has)
+        run(f"INSERT INTO {name} VALUES(1, 'lacks'), (2, 'lacks'), (3, 'lacks')", lacks)
+        run(f"INSERT INTO {name} VALUES(1, 'has', 2), (2, 'has', 3), (3, 'has', 4)", has)
+        sync(lacks, relay)
+        sync(relay, has)
+        run(add, lacks, relay)
+    settle([a, b, c, a], rounds=6)
+    for name in names:
+        shown = [rows(db, f"SELECT id, x FROM {name}") for db in sites]
+        assert shown == [[("1", "3"), ("2", "3"), ("3", "4")]] * 3, (name, shown)
+    equal(sites, names, as_found=False)
+    of_x = sorted((c[1], c[2]) for c in conflicts(a) if c[3] == "x")
+    assert of_x == [(n, '{"id": %d}' % i) for n in names for i in (1, 3)], of_x
 
 
 if __name__ == "__main__":

@@ -132,6 +132,35 @@ TEST_CASE("row state: what the base row shows is not stored again", "[row_state]
   }
 }
 
+TEST_CASE("row state: who said nothing does not come to say what a policy shows",
+          "[row_state][unit]") {
+  TableInfo table = sample_table();
+  auto policy = std::make_shared<Policy>();
+  policy->kind = PolicyKind::first_writer;
+  table.columns[1].policy = policy;
+  const SiteTable sites = sample_sites();
+  const Version first{1, hlc_from_ms(1000), 0, false}, last{1, hlc_from_ms(2000), 1, false};
+  RowState row, back;
+  row.column_count = 4;
+  row.write_all(last, std::vector<Value>(4));
+  row.cells = {{1, first, Value::integer(139)}, {1, last, Value()}};
+  ShownRow shown;
+  show_row(row, table, sites, &shown);
+  CHECK(shown.values[1].identical(Value::integer(139)));
+  std::string buffer;
+  REQUIRE(unpack_row(pack_row(row, table, &shown, true, &buffer), 4, &back).ok());
+  resolve_same(shown.values, &back);
+  CHECK(back.cells[0].value.identical(Value::integer(139)));
+  CHECK(back.cells[1].value.is(ValueKind::absent));
+  // It holds the column's default, wherever the column is.
+  table.columns[1].set_missing(Value::text("default"));
+  CHECK(lacks_values(table, back));
+  fill_missing(table, &back);
+  CHECK_FALSE(lacks_values(table, back));
+  CHECK(back.cells[0].value.identical(Value::integer(139)));
+  CHECK(back.cells[1].value.identical(Value::text("default")));
+}
+
 TEST_CASE("row state: a row written at once takes no bytes", "[row_state][unit]") {
   TableInfo table = sample_table();
   table.columns[3].present = true;

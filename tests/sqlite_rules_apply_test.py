@@ -411,6 +411,26 @@ def _(t):
         assert db.rows("SELECT * FROM sync_check() WHERE severity = 'error'") == []
 
 
+@test("S15: a row from who lacks a column holds its default, however that is spelled")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    spelled = ("INTEGER DEFAULT 1.0", "INTEGER DEFAULT '7'", "TEXT DEFAULT 5", "REAL DEFAULT 2",
+               "NUMERIC DEFAULT '1e3'", "BLOB DEFAULT x'00ff'", 'TEXT DEFAULT "a""b"', "TEXT",
+               "NUMERIC DEFAULT 'it''s'", "TEXT DEFAULT +1.50", "INTEGER DEFAULT 0x10",
+               "DEFAULT -3", "INTEGER DEFAULT TRUE")
+    for i, column in enumerate(spelled):
+        b.run(f"ALTER TABLE t ADD COLUMN x{i} {column}")
+    b.run("INSERT INTO t(id, v) VALUES(1, 'b'), (2, 'b'); UPDATE t SET x0 = 1 WHERE id = 1")
+    a.run("INSERT INTO t VALUES(1, 'a')")
+    sync(a, b)
+    shown = ",".join(f"quote(x{i})" for i in range(len(spelled)))
+    came, made = b.rows(f"SELECT {shown} FROM t ORDER BY id")
+    assert came == made, (came, made)
+    for db in (a, b):
+        assert db.rows("SELECT column_name FROM sync_conflicts") == [("v",)]
+        assert db.rows("SELECT * FROM sync_check() WHERE severity = 'error'") == []
+
+
 @test("S15: a rebuilt table is captured again, nothing written meanwhile is lost, and it says so")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

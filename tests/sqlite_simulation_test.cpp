@@ -7,7 +7,6 @@
 //                     SYNCLINE_FIRST (default 0)
 //   SYNCLINE_BUILD_SEED=n  two of three seeds count from there: others for each commit
 //   SYNCLINE_STEPS=n  steps of a run before all is calm (default 120)
-//   SYNCLINE_STRICT=1 fails also for what is known and open: is_open(), below
 //   SYNCLINE_STOP=n   ends after n seeds that fail (default 3)
 #include <chrono>
 #include <cstdio>
@@ -23,20 +22,6 @@ using namespace syncline;
 using test::number_from_env;
 
 namespace {
-
-// Failures of the product that are not mended yet. Their scripts are printed all the same.
-//
-// A row that was written where column x was missing, beside a write of x, under a policy that looks
-// at all versions: 920112, 930414. docs/limitations.md, "Schema changes".
-bool is_open(const simulate::Outcome& outcome) {
-  const auto has = [](const std::string& text, const char* part) {
-    return text.find(part) != std::string::npos;
-  };
-  if (std::getenv("SYNCLINE_STRICT") != nullptr) return false;
-  const bool policy =
-      has(outcome.script, "SELECT sync_set_policy(") && has(outcome.script, "', 'x', '");
-  return has(outcome.failure.text, "stay different: column x: ") && policy;
-}
 
 struct Totals {
   uint64_t seeds = 0, operations = 0, writes = 0;
@@ -55,12 +40,6 @@ bool run(uint64_t seed, Totals* totals) {
   totals->writes += outcome.writes;
   if (!outcome.failure) return true;
   std::printf("%s", outcome.script.c_str());
-  if (is_open(outcome)) {
-    std::printf("SYNCLINE_SEED=%llu fails, as is known: %s: %s\n",
-                static_cast<unsigned long long>(seed), outcome.failure.kind.c_str(),
-                outcome.failure.text.c_str());
-    return true;
-  }
   FAIL_CHECK("SYNCLINE_SEED=" << seed << " fails: " << outcome.failure.kind << ": "
                               << outcome.failure.text);
   return false;

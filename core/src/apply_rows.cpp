@@ -93,6 +93,11 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
     remap(table, row.change);
     theirs = &remapped_;
   }
+  if (lacks_values(table, theirs->state)) {
+    if (columns_same_) remapped_ = row.change;
+    fill_missing(table, &remapped_.state);
+    theirs = &remapped_;
+  }
   const Known there{&header_->knowledge, row.context, &header_->melted};
   SYNCLINE_TRY(check_versions(theirs->state, there));
   SYNCLINE_TRY(load_row(*work->local, table, &work->before));

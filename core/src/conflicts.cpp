@@ -110,9 +110,13 @@ class Finder {
   void cell(ColumnNumber column, bool by_rest, std::vector<NotedVersion>& versions) {
     if (versions.size() < 2) return;
     note_deletions(column, versions);
-    std::erase_if(versions, [](const NotedVersion& v) { return v.version.dead; });
-    if (versions.size() < 2) return;
     const ColumnInfo& info = table_.columns[column];
+    // What a version says of a column that neither its writer had nor is here, only its default
+    // tells: whoever has the column finds the conflict, if it is one.
+    std::erase_if(versions, [&](const NotedVersion& v) {
+      return v.version.dead || (!info.present && v.value.is(ValueKind::absent));
+    });
+    if (versions.size() < 2) return;
     MergeInput input;
     input.kind = info.kind;
     input.versions = versions;

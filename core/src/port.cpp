@@ -19,6 +19,7 @@ Status load_row(const LocalRow& local, const TableInfo& table, RowState* out) {
     out->column_count = table.column_count();
   }
   if (local.stored) resolve_same(local.values, out);
+  if (local.has_state && !local.state.cells.empty()) fill_missing(table, out);
   return {};
 }
 

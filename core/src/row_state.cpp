@@ -67,14 +67,10 @@ class ValuePacker {
       : table_(table), shown_(shown), stored_(stored) {}
 
   // The value as stored: Value::same() if the base row shows it.
-  Value packed(ColumnNumber column, const Version& version, const Value& value) const {
+  Value packed(ColumnNumber column, const Value& value) const {
     if (!stored_ || shown_ == nullptr || !table_.columns[column].present) return value;
-    if (value.identical(shown_->values[column])) return Value::same();
-    // A version that did not know the column shows the column's default.
-    if (value.is(ValueKind::absent) && version.same_dot(shown_->versions[column])) {
-      return Value::same();
-    }
-    return value;
+    // Absent: a version that did not know the column, where the base row shows its default.
+    return value.identical(shown_->values[column]) ? Value::same() : value;
   }
   bool unlisted(const Value& value) const {
     return value.is(stored_ ? ValueKind::same : ValueKind::absent);
@@ -311,7 +307,7 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
     for (ColumnNumber c = 0; c < row.column_count; ++c) {
       if (table.is_key(c)) continue;
       if (!row.cells.empty() && !row.exceptions(c).empty()) continue;
-      const Value v = packer.packed(c, row.rest[i], row.rest_values[i * row.column_count + c]);
+      const Value v = packer.packed(c, row.rest_values[i * row.column_count + c]);
       if (packer.unlisted(v)) continue;
       append_varint(&list, c);
       append_value(&list, v);
@@ -334,7 +330,7 @@ PackedRow pack_row(const RowState& row, const TableInfo& table, const ShownRow* 
   for (const CellVersion& c : row.cells) {
     append_varint(buffer, c.column);
     append_version(buffer, c.version, packed.hlc);
-    append_value(buffer, packer.packed(c.column, c.version, c.value));
+    append_value(buffer, packer.packed(c.column, c.value));
   }
   *buffer += lists;
   if (!row.notes.empty()) pack_notes(row, buffer);
@@ -417,6 +413,34 @@ void resolve_same(std::span<const Value> base, RowState* row) {
     Value& value = row->rest_values[i];
     if (value.is(ValueKind::same)) value = shown(static_cast<ColumnNumber>(i % row->column_count));
   }
+}
+
+bool lacks_values(const TableInfo& table, const RowState& row) {
+  const auto lacks = [&](ColumnNumber c, const Value& value) {
+    return value.is(ValueKind::absent) && table.columns[c].present && !table.is_key(c);
+  };
+  for (size_t i = 0; i < row.rest_values.size(); i += row.column_count) {
+    for (ColumnNumber c = 0; c < row.column_count; ++c) {
+      if (lacks(c, row.rest_values[i + c]) && row.exceptions(c).empty()) return true;
+    }
+  }
+  return std::any_of(row.cells.begin(), row.cells.end(),
+                     [&](const CellVersion& cell) { return lacks(cell.column, cell.value); });
+}
+
+void fill_missing(const TableInfo& table, RowState* row) {
+  const auto fill = [&](ColumnNumber c, Value* value) {
+    const bool lacks =
+        value->is(ValueKind::absent) && table.columns[c].present && !table.is_key(c);
+    if (lacks) *value = table.columns[c].missing;
+  };
+  for (size_t i = 0; i < row->rest_values.size(); i += row->column_count) {
+    for (ColumnNumber c = 0; c < row->column_count; ++c) {
+      if (row->exceptions(c).empty()) fill(c, &row->rest_values[i + c]);
+    }
+  }
+  for (CellVersion& cell : row->cells)
+    fill(cell.column, &cell.value);
 }
 
 }  // namespace syncline

@@ -54,6 +54,14 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+void ColumnInfo::set_missing(const Value& value) {
+  missing = value;
+  missing_bytes = nullptr;
+  if (!value.is_bytes()) return;
+  missing_bytes = std::make_shared<const std::string>(value.bytes());
+  missing = value.is(ValueKind::text) ? Value::text(*missing_bytes) : Value::blob(*missing_bytes);
+}
+
 bool TableInfo::is_key(ColumnNumber column) const {
   return std::find(key.begin(), key.end(), column) != key.end();
 }

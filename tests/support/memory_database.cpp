@@ -320,6 +320,7 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
                       packed.context,
                       std::string(packed.cells)};
   if (exists) resolve_same(values, &state);
+  fill_missing(table.info, &state);
   for (const Version& v : state.rest)
     data_.floor = std::max(data_.floor, v.hlc);
   for (const CellVersion& c : state.cells)

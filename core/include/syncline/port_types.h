@@ -60,7 +60,8 @@ struct LocalRow {
 };
 
 // Unpacks a stored row: its state, or its table's baseline if it only stands in the base table, or
-// nothing. Values are resolved from the base row. Views point into `local`. Errors: corrupt_input.
+// nothing. Values are resolved from the base row, and absent ones filled in (fill_missing). Views
+// point into `local` and `table`. Errors: corrupt_input.
 Status load_row(const LocalRow& local, const TableInfo& table, RowState* out);
 
 // A batch of rows whose bytes live in `arena`.

@@ -145,6 +145,12 @@ void make_baseline(const TableInfo& table, RowState* out);
 // the base table lacks it).
 void resolve_same(std::span<const Value> base, RowState* row);
 
+// Replaces absent values of columns that are here by what the column shows where nobody wrote it,
+// ColumnInfo::missing: an insert that says nothing of a column gives it its default, whether the
+// column was there or came later. So a version reads alike wherever the column is.
+void fill_missing(const TableInfo& table, RowState* row);
+bool lacks_values(const TableInfo& table, const RowState& row);  // would that change anything?
+
 // The versions of `from` beyond seq `after` go to the site `to`, under the same seqs. Clocks beyond
 // `latest` become `latest`: what a clock that was wrong has stamped.
 struct Relabel {

@@ -31,7 +31,12 @@ struct ColumnInfo {
   bool present = true;   // false: parked (a peer has it, this database does not) or dropped
   bool dropped = false;  // false and not present: parked
   std::shared_ptr<const Policy> policy = nullptr;  // null: last_writer
+  // What a version that did not know the column holds there: the column's default. Absent: that is
+  // no constant, and nobody knows which value was taken.
+  Value missing = Value::null();
+  std::shared_ptr<const std::string> missing_bytes = nullptr;  // what `missing` views
 
+  void set_missing(const Value& value);  // copies its bytes
   PolicyKind policy_kind() const { return policy ? policy->kind : PolicyKind::last_writer; }
 };
 
