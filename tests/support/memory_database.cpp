@@ -1,6 +1,7 @@
 // The half of the memory port that an application uses: schema, writes, and the fold of what was
 // written. See memory_port.hpp.
 #include <algorithm>
+#include <utility>
 
 #include "support/memory_port.hpp"
 #include "syncline/apply.h"
@@ -254,6 +255,7 @@ void MemoryPort::take_identity(const SiteId& id) {
 }
 
 void MemoryPort::fold() {
+  const bool any = data_.folded < data_.log.size();
   std::map<std::pair<uint32_t, std::string>, std::vector<std::pair<uint64_t, const LogEntry*>>>
       rows;
   for (; data_.folded < data_.log.size(); ++data_.folded) {
@@ -264,6 +266,18 @@ void MemoryPort::fold() {
     fold_one(row.first, row.second, std::move(events));
   for (auto& [number, table] : data_.tables)
     table.images.clear(), table.seen.clear();
+  if (any) settle_held();
+}
+
+// A local write may have freed a key that a held row waits for, or ended what kept a deleted one.
+void MemoryPort::settle_held() {
+  const uint64_t calls_until_failure = std::exchange(calls_until_failure_, 0);
+  std::vector<RowRef> held;
+  ApplyReport report;
+  Status status = list_held(&held);
+  if (status.ok() && !held.empty()) status = retry_held(this, &report);
+  if (!status.ok()) throw std::runtime_error(status.message());
+  calls_until_failure_ = calls_until_failure;
 }
 
 void MemoryPort::fold_one(uint32_t table_number, const std::string& key,

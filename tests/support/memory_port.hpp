@@ -229,6 +229,7 @@ class MemoryPort final : public Port {
   void fold_one(uint32_t table_number, const std::string& key,
                 std::vector<std::pair<uint64_t, const LogEntry*>> events);
   void refresh_conflicts(const MemoryTable& table, const OwnedRow& key, const RowState& row);
+  void settle_held();
   void append_marker();
   void rank_tables();
   void renew_policies();  // of all tables, from the settings
