@@ -513,6 +513,37 @@ TEST_CASE("melting: a deleted row stays known while a row that was reset may com
   }
 }
 
+TEST_CASE("melting: a deleted row is kept for one of a site that nobody had waited for",
+          "[melting][unit]") {
+  Database a(1), b(2), c(3);
+  for (Database* db : {&a, &b, &c}) {
+    db->port.enable(note_rules());
+    db->port.join_members();
+  }
+  a.add_item(1, "one", 10);
+  b.pull(&a);
+  c.pull(&b);
+  a.erase_item(1);
+  b.pull(&a);
+  a.pull(&b);
+  REQUIRE(maintain(&a).melted > 0);  // has not heard of c
+  REQUIRE(c.port.insert("note", std::vector<Value>{integer(7), integer(1)}));
+  // Who finds out that the delete may be forgotten: c, or b when a knows the note already.
+  const bool told = GENERATE(true, false);
+  if (told) b.pull(&a);
+  sync(&c, &b);
+  if (!told) a.pull(&b);
+  for (int i = 0; i < 2; ++i) {
+    sync(&b, &a);
+    sync(&c, &a);
+  }
+  for (const Database* db : {&a, &b, &c}) {
+    CHECK(db->has_item(1));
+    CHECK(LateNote::has_note(*db));
+    CHECK(db->conflicts() == std::vector<std::string>{"foreign_key"});
+  }
+}
+
 TEST_CASE("melting: a site that comes back brings what its rows refer to", "[melting][unit]") {
   LateNote g;
   g.c.port.take_identity(site_id(9));

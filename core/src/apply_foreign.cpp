@@ -130,29 +130,33 @@ Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
   return {};
 }
 
-// A row of a site that was retired, or is unknown here, refers to a deleted one, and not all sites
-// know of it, but all of the delete: some may have forgotten that. The tombstone gets a dot of
-// ours, so that they too do what the foreign key says. Of a member that is waited for, the row
-// would be known wherever the delete is forgotten.
+// A row refers to a deleted one whose delete is under a melt vector, ours or the sender's: some
+// site may have forgotten it. Of a site that was waited for, and a melt vector names those, the row
+// is known wherever the delete is forgotten. If it is of a site that came later or was retired, the
+// tombstone gets a dot of ours, so that others too do what the foreign key says.
 Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent) {
-  const VersionVector& melted = header_ == nullptr ? site_.melted : update_.melted;
-  const auto beyond = [&](const Version& v) { return !melted.knows(v); };
-  if (parent->before.empty() || any_version(parent->before, beyond)) return {};
+  const RowState& row = parent->before;
+  if (row.empty()) return {};
   RowBatch batch;
   Work work;
   SYNCLINE_TRY(fetch_one(*table_by_number(child.table), child.key, &batch, &work));
   const std::vector<SiteIndex> members = active_sites(&site_);
-  const auto stray = [&](const Version& v) {
-    const bool member =
-        v.site == site_.self || std::binary_search(members.begin(), members.end(), v.site);
-    return beyond(v) && !member;
+  const auto waited_for = [&](SiteIndex s, const VersionVector& melted) {
+    const bool member = s == site_.self || std::binary_search(members.begin(), members.end(), s);
+    return member && melted.seq(s) > 0;
   };
-  if (!any_version(work.before, stray)) return {};
+  const auto forgotten = [&](const VersionVector& melted) {
+    const auto beyond = [&](const Version& v) { return !melted.knows(v); };
+    const auto late = [&](const Version& v) { return beyond(v) && !waited_for(v.site, melted); };
+    return !any_version(row, beyond) && any_version(work.before, late);
+  };
+  const VersionVector& ours = header_ == nullptr ? site_.melted : update_.melted;
+  if (!forgotten(ours) && (header_ == nullptr || !forgotten(header_->melted))) return {};
   ShownRow image;
-  show_row(parent->before, table, site_.sites, &image);
+  show_row(row, table, site_.sites, &image);
   Hlc latest = 0;
-  for (const Version& v : parent->before.rest) latest = std::max(latest, v.hlc);
-  for (const CellVersion& c : parent->before.cells) latest = std::max(latest, c.version.hlc);
+  for (const Version& v : row.rest) latest = std::max(latest, v.hlc);
+  for (const CellVersion& c : row.cells) latest = std::max(latest, c.version.hlc);
   Version dead;
   SYNCLINE_TRY(new_tombstone(table, parent->local->key, latest, &dead));
   parent->after.write_all(dead, converted_.copy(std::span<const Value>(image.values)));

@@ -259,6 +259,13 @@ Horizon find_horizon(SiteState* site, std::span<const Acknowledgement> acknowled
     if (!any || !site->knowledge.covered_by(heard->vector)) out.waiting_for.push_back(member);
     out.vector = any ? least(out.vector, heard->vector) : VersionVector();
   }
+  // It names all that it waited for: who reads it can tell.
+  std::vector<SiteIndex> all = active_sites(site);
+  all.push_back(site->self);
+  const auto unnamed = [&](SiteIndex s) {
+    return site->knowledge.seq(s) > 0 && out.vector.seq(s) == 0;
+  };
+  if (std::any_of(all.begin(), all.end(), unnamed)) out.vector = VersionVector();
   return out;
 }
 

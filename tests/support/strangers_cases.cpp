@@ -51,6 +51,20 @@ TEST_CASE("melting: a melted row is not lost to a stranger who has it by its nam
   }
 }
 
+TEST_CASE("melting: nothing is dropped before all have heard of each other", "[melting][unit]") {
+  Group g;
+  Database c(3);
+  c.port.join_members();
+  g.a.add_item(1, "one", 10);
+  c.pull(&g.a);
+  g.b.pull(&g.a);
+  g.a.pull(&g.b);
+  g.a.pull(&c);
+  CHECK(maintain(&g.a).melted == 0);  // b has not heard of c
+  g.meet();
+  CHECK(maintain(&g.a).melted == 1);
+}
+
 TEST_CASE("melting: who has never heard of another keeps what it deleted until it has",
           "[melting][unit]") {
   Strangers s;
