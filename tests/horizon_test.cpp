@@ -56,6 +56,22 @@ TEST_CASE("melting: what all members have is dropped, and goes on to be synchron
   CHECK(states(g.a) == 0);
 }
 
+TEST_CASE("melting: a row that gets its state back from a late chunk is dropped again",
+          "[melting][unit]") {
+  Group g;
+  g.a.add_item(1, "one", 10);
+  g.a.add_item(2, "two", 20);
+  const std::string late = g.a.export_for(g.b.vector()).bytes;
+  g.meet();
+  const bool passed = GENERATE(true, false);  // the pass is over, or in the middle
+  REQUIRE(maintain(&g.b, passed ? 1000 : 2).done == passed);
+  REQUIRE(states(g.b) == 0);
+  REQUIRE(g.b.apply(late).ok());
+  REQUIRE(states(g.b) == 2);
+  maintain(&g.b);
+  CHECK(states(g.b) == 0);
+}
+
 TEST_CASE("melting: some rows a call, and nothing to do where the horizon stands",
           "[melting][unit]") {
   Group g;

@@ -206,6 +206,7 @@ Status ApplyRun::finish(const ChunkHeader& header) {
   }
   SYNCLINE_TRY(record());
   if (header.last) SYNCLINE_TRY(take_acknowledgements(header));
+  if (melts_anew_) SYNCLINE_TRY(melt_anew());
   const bool something = wrote_ || was_open || update_.incoming.open || update_.knowledge_grew ||
                          !update_.contexts_gone.empty() || !update_.contexts_new.empty() ||
                          !update_.settings_new.empty() || update_.melted_changed ||

@@ -110,6 +110,18 @@ Status ApplyRun::take_acknowledgements(const ChunkHeader& header) {
   return {};
 }
 
+// A pass through row state left something behind that may melt: what stayed for the sake of rows
+// that waited, or a row that got its state back from a late chunk. It begins again.
+Status ApplyRun::melt_anew() {
+  MeltingState melting;
+  SYNCLINE_TRY(port_.load_melting(&melting));
+  if (melting.done && melting.under == VersionVector()) return {};
+  if (melting.done) melting.under = VersionVector();
+  melting.table = 0;
+  melting.key.clear();
+  return port_.save_melting(site_, melting);
+}
+
 // Sweeps the ranges that end before the rows of `table`; all that are left if it is empty.
 Status ApplyRun::sweep_before(const std::string& table) {
   const std::vector<KeyRange>& ranges = header_->ranges;

@@ -56,14 +56,8 @@ Status ApplyRun::retry() {
   report_.applied = stored;
   report_.quarantined = held_here_.size();
   report_.complete = true;
-  // What stayed for the sake of what waited or was missing may melt now: all is looked at again.
-  MeltingState melting;
-  SYNCLINE_TRY(port_.load_melting(&melting));
-  if (melting.done && !(melting.under == VersionVector())) {
-    melting.under = VersionVector();
-    SYNCLINE_TRY(port_.save_melting(site_, melting));
-  }
-  return {};
+  // What stayed for the sake of what waited or was missing may melt now.
+  return melt_anew();
 }
 
 const TableInfo* ApplyRun::table_by_number(uint32_t number) const {

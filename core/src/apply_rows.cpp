@@ -333,6 +333,9 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
         leaves || std::find(write.changed.begin(), write.changed.end(), c) != write.changed.end();
   }
   if (table.referred && leaves) removed_.push_back({table.number, encode_key(write.key), {}});
+  const auto beyond = [this](const Version& v) { return !site_.melted.knows(v); };
+  const bool got_state = !work.local->has_state && !write.forget;
+  melts_anew_ = melts_anew_ || (got_state && !any_version(work.after, beyond));
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
   if (waited && table.present) {
     note_view_before({table.number, encode_key(write.key)}, work.before);

@@ -86,6 +86,7 @@ class ApplyRun {
   Status take_melted(const ChunkHeader& header);
   Status has_other_full_exchange(bool* out);
   Status take_acknowledgements(const ChunkHeader& header);
+  Status melt_anew();
   Status sweep_before(const std::string& table);
   Status sweep(const KeyRange& range);
   Status sweep_batch(const TableInfo& table, std::span<const RowKey> keys);
@@ -228,6 +229,7 @@ class ApplyRun {
   // Rows that go before one that was stored. If one of them is held in the end: settle_circles.
   std::set<RowName> contenders_;
   bool together_ = false;  // foreign keys are looked at when all have been tried
+  bool melts_anew_ = false;  // a row that had melted got its state back
   bool wrote_ = false;
   // While rows are shown anew: what was, under the policies that were. Else null.
   std::vector<TableInfo> tables_before_;
