@@ -400,6 +400,7 @@ Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
     const Value& shown = row->shown.values[c];
     row->after.write_cell(c, fresh, converted_.copy(std::span<const Value>(&shown, 1))[0]);
   }
+  row->after.drop_stale_notes();
   row->news = true;
   RowWrite write;
   StoreOutcome unchanged;

@@ -138,6 +138,7 @@ void RowState::write_all(const Version& version, std::span<const Value> values) 
   rest_values.assign(values.begin(), values.end());
   rest_values.resize(column_count);
   cells.clear();
+  notes.clear();
 }
 
 void RowState::write_cell(ColumnNumber column, const Version& version, const Value& value) {

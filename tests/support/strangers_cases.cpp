@@ -158,3 +158,26 @@ TEST_CASE("melting: what a stranger melted is not taken for what melted here", "
     CHECK(db->conflicts() == s.a.conflicts());
   }
 }
+
+TEST_CASE("melting: two groups that never met keep what both have", "[melting][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "same", 1);
+  b.add_item(1, "same", 1);
+  a.add_item(2, "of a", 2);
+  b.add_item(2, "of b", 2);
+  a.add_item(3, "a alone", 3);
+  b.add_item(4, "b alone", 4);
+  for (Database* db : {&a, &b}) {
+    db->port.join_members();
+    maintain(db);
+    REQUIRE(states(*db) == 0);
+  }
+  sync(&a, &b);
+  sync(&a, &b);
+  for (const Database* db : {&a, &b}) {
+    CHECK(db->has_item(3));
+    CHECK(db->has_item(4));
+    CHECK(db->conflicts() == std::vector<std::string>{"insert_insert"});
+  }
+  CHECK(a.shown(2, "name") == b.shown(2, "name"));
+}

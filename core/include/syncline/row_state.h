@@ -63,7 +63,7 @@ struct RowState {
 
   void clear();
   bool empty() const { return rest.empty() && cells.empty(); }
-  // Makes one version stand for the whole row. `values` has one value a column.
+  // Makes one version, a new one, stand for the whole row. `values` has one value a column.
   void write_all(const Version& version, std::span<const Value> values);
   // Makes one version the only one of a column.
   void write_cell(ColumnNumber column, const Version& version, const Value& value);
