@@ -11,13 +11,14 @@ namespace {
 constexpr int kRoundsMax = 6;
 
 // A version whose writer did not know the column has no value where it is young, and the column's
-// default where it was added later; so does the image of a delete in a column that was added.
+// default where it was added later; so does the image of a delete in a column that was added. What an
+// INSERT gave to a column that was dropped (`retired`) may not have left its site.
 bool same_versions(const std::vector<SeenVersion>& a, const std::vector<SeenVersion>& b,
-                   bool added) {
+                   bool added, bool retired) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                     [&](const SeenVersion& x, const SeenVersion& y) {
                       const bool open =
-                          x.value.empty() || y.value.empty() || (added && x.dead);
+                          retired || x.value.empty() || y.value.empty() || (added && x.dead);
                       return x.site == y.site && x.seq == y.seq && x.hlc == y.hlc &&
                              x.dead == y.dead && (open || x.value == y.value);
                     });
@@ -111,7 +112,7 @@ Failure World::compare(const Member& a, const Member& b) const {
           }
           const bool added = blueprint_.adds(name, words_.cells.at(name)[cell]);
           if (melts_) continue;  // names may be gone at one of them
-          if (!same_versions(here.cells[cell], there.cells[cell], added)) {
+          if (!same_versions(here.cells[cell], there.cells[cell], added, retired)) {
             return {"convergence", place + column + "their versions differ: " +
                                        oracle_.listed(here.cells[cell]) + " and " +
                                        oracle_.listed(there.cells[cell])};
