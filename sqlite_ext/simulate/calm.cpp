@@ -11,8 +11,8 @@ namespace {
 constexpr int kRoundsMax = 6;
 
 // A version whose writer did not know the column has no value where it is young, and the column's
-// default where it was added later; so does the image of a delete in a column that was added. What an
-// INSERT gave to a column that was dropped (`retired`) may not have left its site.
+// default where it was added later; so does the image of a delete in a column that was added. What
+// an INSERT gave to a column that was dropped (`retired`) may not have left its site.
 bool same_versions(const std::vector<SeenVersion>& a, const std::vector<SeenVersion>& b,
                    bool added, bool retired) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
