@@ -112,6 +112,10 @@ void MemoryPort::add_column(const std::string& name, const ColumnSchema& column)
     base.values[c] = absent ? Value::null() : shown.values[c];
   }
   table.info.columns[c].present = true;
+  for (const auto& [key, state] : table.state) {  // what they say of the column is known now
+    Arena arena;
+    refresh_conflicts(table, state.key, row(table, key, &arena));
+  }
 }
 
 void MemoryPort::append_log(MemoryTable* table, const BaseRow& row, ChangeKind kind, int64_t mask) {
