@@ -60,7 +60,8 @@ class Melting {
   }
 
  private:
-  // Between two passes the melt vector rises to the horizon, and baselines below it melt.
+  // Between two passes the melt vector rises to the horizon, once that covers it: else what has
+  // melted before would not be known to a site that is waited for since. Baselines below it melt.
   Status advance() {
     std::vector<Acknowledgement> heard;
     SYNCLINE_TRY(port_.load_acknowledgements({}, &heard));
@@ -69,7 +70,7 @@ class Melting {
     for (const SiteIndex s : horizon.waiting_for)
       report_.waiting_for.push_back(site_.sites.id(s));
     if (!state_.done) return {};
-    site_.melted.merge(horizon.vector);
+    if (site_.melted.covered_by(horizon.vector)) site_.melted = horizon.vector;
     if (site_.melted == state_.under) return {};
     state_ = {site_.melted, false, 0, {}};
     for (TableInfo& table : tables_) {
