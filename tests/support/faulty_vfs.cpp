@@ -233,6 +233,7 @@ void FaultyVfs::arm(Fault fault, uint64_t at) {
 
 bool FaultyVfs::strikes(Operation operation) {
   if (fault_ == Fault::none) return false;
+  const std::lock_guard<std::mutex> lock(mutex_);
   const bool read = operation == Operation::read;
   if (dead()) return true;
   if (read != (fault_ == Fault::unreadable)) return false;
@@ -246,6 +247,7 @@ bool FaultyVfs::strikes(Operation operation) {
 }
 
 std::shared_ptr<FaultyVfs::File> FaultyVfs::opened(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   std::shared_ptr<File>& file = names_[path];
   if (file != nullptr) return file;
   file = std::make_shared<File>();
@@ -258,6 +260,7 @@ std::shared_ptr<FaultyVfs::File> FaultyVfs::opened(const std::string& path) {
 
 // The first sync of a file syncs its folder, too.
 void FaultyVfs::synced(const std::string& path, File* file) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   for (const Change& change : file->pending)
     apply_change(change, &file->synced);
   file->pending.clear();
@@ -266,6 +269,7 @@ void FaultyVfs::synced(const std::string& path, File* file) {
 }
 
 void FaultyVfs::erased(const std::string& path, bool folder_synced) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   names_.erase(path);
   if (folder_synced) synced_names_ = names_;
 }

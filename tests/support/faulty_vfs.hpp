@@ -9,13 +9,16 @@
 // for Fault::unreadable, reads. The disk remembers what has been synced. What has not may be lost
 // in a power cut, whole or in part, in any order; a file that was deleted without a sync of its
 // folder may be there again. Real syncs are not done, so that thousands of trials are quick.
-// Not for several threads.
+// Several databases may be used at once, each on a thread of its own: a sync does so. Arming and
+// what ends a trial are for when none is.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -78,8 +81,10 @@ class FaultyVfs {
   std::string left_of(const File& file, Prng* prng) const;
 
   Fault fault_ = Fault::none;
-  uint64_t at_ = 0, operations_ = 0;
-  bool struck_ = false;
+  uint64_t at_ = 0;
+  std::atomic<bool> struck_ = false;
+  std::mutex mutex_;  // of what follows
+  uint64_t operations_ = 0;
   std::map<std::string, std::shared_ptr<File>> names_, synced_names_;
 };
 

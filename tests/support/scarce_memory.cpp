@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <new>
 
@@ -10,15 +11,18 @@ namespace syncline::test::scarce_memory {
 
 namespace {
 
-bool armed = false, lasts = false, hit = false;
-uint64_t fails_at = 0, counted = 0;
+bool lasts = false;
+uint64_t fails_at = 0;
+// The two sides of a sync allocate on threads of their own.
+std::atomic<bool> armed = false, hit = false;
+std::atomic<uint64_t> counted = 0;
 
 bool fails() {
   if (!armed) return false;
-  ++counted;
-  const bool now = lasts ? counted >= fails_at : counted == fails_at;
-  hit = hit || now;
-  return now;
+  const uint64_t now = ++counted;
+  const bool bad = lasts ? now >= fails_at : now == fails_at;
+  if (bad) hit = true;
+  return bad;
 }
 
 sqlite3_mem_methods usual;
