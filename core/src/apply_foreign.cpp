@@ -136,7 +136,14 @@ Status ApplyRun::store_one(const TableInfo& table, Work* work, RowWrite* write,
 // tombstone gets a dot of ours, so that others too do what the foreign key says.
 Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Work* parent) {
   const RowState& row = parent->before;
-  if (row.empty()) return {};
+  std::vector<const VersionVector*> forgetful;  // melt vectors that the delete is under
+  const auto look = [&](const VersionVector& melted) {
+    const auto beyond = [&](const Version& v) { return !melted.knows(v); };
+    if (!row.empty() && !any_version(row, beyond)) forgetful.push_back(&melted);
+  };
+  look(header_ == nullptr ? site_.melted : update_.melted);
+  if (header_ != nullptr) look(header_->melted);
+  if (forgetful.empty()) return {};
   RowBatch batch;
   Work work;
   SYNCLINE_TRY(fetch_one(*table_by_number(child.table), child.key, &batch, &work));
@@ -145,18 +152,19 @@ Status ApplyRun::renew_tombstone(const TableInfo& table, const RowRef& child, Wo
     const bool member = s == site_.self || std::binary_search(members.begin(), members.end(), s);
     return member && melted.seq(s) > 0;
   };
-  const auto forgotten = [&](const VersionVector& melted) {
-    const auto beyond = [&](const Version& v) { return !melted.knows(v); };
-    const auto late = [&](const Version& v) { return beyond(v) && !waited_for(v.site, melted); };
-    return !any_version(row, beyond) && any_version(work.before, late);
-  };
-  const VersionVector& ours = header_ == nullptr ? site_.melted : update_.melted;
-  if (!forgotten(ours) && (header_ == nullptr || !forgotten(header_->melted))) return {};
+  const bool late = std::any_of(forgetful.begin(), forgetful.end(), [&](const auto* melted) {
+    return any_version(work.before, [&](const Version& v) {
+      return !melted->knows(v) && !waited_for(v.site, *melted);
+    });
+  });
+  if (!late) return {};
   ShownRow image;
   show_row(row, table, site_.sites, &image);
   Hlc latest = 0;
-  for (const Version& v : row.rest) latest = std::max(latest, v.hlc);
-  for (const CellVersion& c : row.cells) latest = std::max(latest, c.version.hlc);
+  for (const Version& v : row.rest)
+    latest = std::max(latest, v.hlc);
+  for (const CellVersion& c : row.cells)
+    latest = std::max(latest, c.version.hlc);
   Version dead;
   SYNCLINE_TRY(new_tombstone(table, parent->local->key, latest, &dead));
   parent->after.write_all(dead, converted_.copy(std::span<const Value>(image.values)));
