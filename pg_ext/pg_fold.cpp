@@ -48,8 +48,8 @@ Status settle_conflicts(const SiteState& site, const TableInfo& table, std::stri
   SlProbe probe = {table.number, 1, &one_key, &stored, &row_values, table.column_count()};
   if (exists) SYNCLINE_TRY(guard(sl_leaf_probe, &probe));
   RowState resolved = row;
-  if (stored) resolve_same(base, &resolved);
-  fill_missing(table, &resolved);
+  resolve_values(table, stored ? std::span<const Value>(base) : std::span<const Value>(),
+                 &resolved);
 
   Arena arena;
   std::vector<Value> key_values;
@@ -424,8 +424,7 @@ void slb_shown_values(uint32_t number, uint32_t column, const SlStateRow* rows, 
       if (!done.ok()) break;
       // Versions that did not know the column say something of it now.
       if (may_conflict(row)) done = settle_conflicts(site, *table, view(rows[i].key), row, true);
-      resolve_same(base, &row);
-      fill_missing(*table, &row);
+      resolve_values(*table, base, &row);
       ShownRow shown;
       show_row(row, *table, site.sites, &shown);
       const Value& value = shown.values[column];

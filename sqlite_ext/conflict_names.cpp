@@ -6,29 +6,36 @@
 
 namespace syncline {
 
-Status rename_conflicts(sqlite3* db, const Registry& registry, TableAccess* access,
-                        const LocalRow& row, const RowState& versions, SiteIndex self) {
-  if (!may_conflict(versions)) return {};
+Status find_records(const Registry& registry, TableAccess* access, RowKey key,
+                    const RowState& versions, SiteIndex self, Arena* arena,
+                    std::vector<ConflictRecord>* out) {
   const TableInfo& table = access->table();
-  Arena arena;
-  LocalRow base = row;
-  SYNCLINE_TRY(access->read_base(row.key, &arena, &base));
+  LocalRow base;
+  base.key = key;
+  SYNCLINE_TRY(access->read_base(key, arena, &base));
   RowState state = versions;
-  if (base.stored) resolve_same(base.values, &state);
-  fill_missing(table, &state);
+  resolve_values(table, base.stored ? base.values : std::span<const Value>(), &state);
   std::vector<Conflict> conflicts;
-  find_conflicts(table, row.key, state, registry.sites, &conflicts);
-  std::vector<ConflictRecord> records;
+  find_conflicts(table, key, state, registry.sites, &conflicts);
   for (Conflict& conflict : conflicts) {
     ConflictRecord record;
     record.table = &table;
-    record.key = encode_key(row.key);
-    record.pk_json = key_to_json(table, row.key);
+    record.key = encode_key(key);
+    record.pk_json = key_to_json(table, key);
     record.winner_is_local = conflict.winner.site == self;
     record.conflict = std::move(conflict);
-    records.push_back(std::move(record));
+    out->push_back(std::move(record));
   }
-  SYNCLINE_TRY(forget_open_conflicts(db, table.number, encode_key(row.key)));
+  return {};
+}
+
+Status rename_conflicts(sqlite3* db, const Registry& registry, TableAccess* access, RowKey key,
+                        const RowState& versions, SiteIndex self) {
+  if (!may_conflict(versions)) return {};
+  Arena arena;
+  std::vector<ConflictRecord> records;
+  SYNCLINE_TRY(find_records(registry, access, key, versions, self, &arena, &records));
+  SYNCLINE_TRY(forget_open_conflicts(db, access->table().number, encode_key(key)));
   return record_conflicts(db, registry.sites, records);
 }
 
@@ -58,7 +65,7 @@ Status rename_table_conflicts(sqlite3* db, const Registry& registry, uint32_t nu
     if (!row.has_state) continue;
     RowState state;
     SYNCLINE_TRY(unpack_row(row.state, access->table().column_count(), &state));
-    SYNCLINE_TRY(rename_conflicts(db, registry, access, row, state, registry.self()));
+    SYNCLINE_TRY(rename_conflicts(db, registry, access, row.key, state, registry.self()));
   }
   return {};
 }

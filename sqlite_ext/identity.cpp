@@ -48,7 +48,7 @@ Status relabel_rows(sqlite3* db, const Registry& registry, const Relabel& relabe
     const TableAccess::StateWrite write = {
         local.key, pack_row(state, access->table(), nullptr, false, &packed)};
     SYNCLINE_TRY(access->write_states({&write, 1}));
-    SYNCLINE_TRY(rename_conflicts(db, registry, access, local, state, relabel.to));
+    SYNCLINE_TRY(rename_conflicts(db, registry, access, local.key, state, relabel.to));
   }
 }
 

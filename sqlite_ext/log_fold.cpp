@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "sqlite_ext/capture.h"
+#include "sqlite_ext/conflict_names.h"
 #include "sqlite_ext/conflict_store.h"
 
 namespace syncline {
@@ -80,8 +81,8 @@ Status gather(TableAccess* access, const Registry& registry, const LocalRow& loc
   }
   if (!input->exists) {
     const auto at = static_cast<size_t>(registry.position(access->table().number));
-    SYNCLINE_TRY(access->read_image(local.key, seqs, registry.extras[at].known_after, arena,
-                                    &input->image));
+    SYNCLINE_TRY(
+        access->read_image(local.key, seqs, registry.extras[at].known_after, arena, &input->image));
   } else if (access->has_noted()) {
     LocalRow base = local;
     if (!base.stored) SYNCLINE_TRY(access->read_base(local.key, arena, &base));
@@ -135,16 +136,6 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
   return {};
 }
 
-ConflictRecord record_of(const TableInfo& table, RowKey key, SiteIndex self, Conflict conflict) {
-  ConflictRecord record;
-  record.table = &table;
-  record.key = encode_key(key);
-  record.pk_json = key_to_json(table, key);
-  record.winner_is_local = conflict.winner.site == self;
-  record.conflict = std::move(conflict);
-  return record;
-}
-
 class Folder {
  public:
   Folder(sqlite3* db, Registry* registry) : db_(db), registry_(*registry), pool_(db, *registry) {}
@@ -184,9 +175,8 @@ class Folder {
       names.push_back("sync_image_" + std::to_string(table));
     // Policies may have gone meanwhile that asked for these.
     const std::vector<const Setting*> settings = registry_.settings.all();
-    if (std::any_of(settings.begin(), settings.end(), [](const Setting* setting) {
-          return setting->key.starts_with("policy/");
-        })) {
+    if (std::any_of(settings.begin(), settings.end(),
+                    [](const Setting* setting) { return setting->key.starts_with("policy/"); })) {
       std::vector<std::string> more;
       SYNCLINE_TRY(query_texts(db_,
                                "SELECT name FROM main.sqlite_schema WHERE type='table' AND name "
@@ -196,8 +186,7 @@ class Folder {
     }
     for (const std::string& name : names) {
       Statement images;
-      SYNCLINE_TRY(
-          images.prepare(db_, "DELETE FROM main." + quote_name(name) + " WHERE seq<=?1"));
+      SYNCLINE_TRY(images.prepare(db_, "DELETE FROM main." + quote_name(name) + " WHERE seq<=?1"));
       images.bind(1, last);
       SYNCLINE_TRY(images.run());
     }
@@ -326,20 +315,12 @@ Status settle_conflicts(sqlite3* db, TableAccess* access, const Registry& regist
   if (!out && !may_conflict(was) && !may_conflict(after)) return {};
   std::vector<std::string> open;
   if (may_conflict(after)) {
-    LocalRow now;
-    now.key = before.key;
-    SYNCLINE_TRY(access->read_base(now.key, arena, &now));
-    RowState resolved = after;
-    if (now.stored) resolve_same(now.values, &resolved);
-    fill_missing(table, &resolved);
-    std::vector<Conflict> conflicts;
-    find_conflicts(table, now.key, resolved, registry.sites, &conflicts);
+    // One may be new: an insert over a held row, or a tombstone left beside another version.
     std::vector<ConflictRecord> records;
-    for (Conflict& c : conflicts) {
-      // One may be new: an insert over a held row, or a tombstone left beside another version.
-      open.push_back(c.id);
-      records.push_back(record_of(table, now.key, registry.self(), std::move(c)));
-    }
+    SYNCLINE_TRY(
+        find_records(registry, access, before.key, after, registry.self(), arena, &records));
+    for (const ConflictRecord& record : records)
+      open.push_back(record.conflict.id);
     SYNCLINE_TRY(record_conflicts(db, registry.sites, records));
   }
   if (after.held || after.kept || after.adjusted) {
@@ -369,8 +350,7 @@ Status read_current_row(TableAccess* access, const Registry& registry, RowKey ke
   FoldWork work;
   bool changed = false;
   if (!events.empty()) {
-    SYNCLINE_TRY(
-        overlay_row(access, registry, events, row->stored, arena, row, &work, &changed));
+    SYNCLINE_TRY(overlay_row(access, registry, events, row->stored, arena, row, &work, &changed));
   }
   return load_row(*row, access->table(), state);
 }

@@ -416,32 +416,44 @@ void resolve_same(std::span<const Value> base, RowState* row) {
   }
 }
 
+namespace {
+
+bool lacks_value(const TableInfo& table, ColumnNumber column, const Value& value) {
+  return value.is(ValueKind::absent) && table.columns[column].present && !table.is_key(column);
+}
+
+}  // namespace
+
 bool lacks_values(const TableInfo& table, const RowState& row) {
-  const auto lacks = [&](ColumnNumber c, const Value& value) {
-    return value.is(ValueKind::absent) && table.columns[c].present && !table.is_key(c);
-  };
   for (size_t i = 0; i < row.rest_values.size(); i += row.column_count) {
     for (ColumnNumber c = 0; c < row.column_count; ++c) {
-      if (lacks(c, row.rest_values[i + c]) && row.exceptions(c).empty()) return true;
+      if (lacks_value(table, c, row.rest_values[i + c]) && row.exceptions(c).empty()) return true;
     }
   }
-  return std::any_of(row.cells.begin(), row.cells.end(),
-                     [&](const CellVersion& cell) { return lacks(cell.column, cell.value); });
+  return std::any_of(row.cells.begin(), row.cells.end(), [&](const CellVersion& cell) {
+    return lacks_value(table, cell.column, cell.value);
+  });
 }
 
 void fill_missing(const TableInfo& table, RowState* row) {
-  const auto fill = [&](ColumnNumber c, Value* value) {
-    const bool lacks =
-        value->is(ValueKind::absent) && table.columns[c].present && !table.is_key(c);
-    if (lacks) *value = table.columns[c].missing;
-  };
   for (size_t i = 0; i < row->rest_values.size(); i += row->column_count) {
     for (ColumnNumber c = 0; c < row->column_count; ++c) {
-      if (row->exceptions(c).empty()) fill(c, &row->rest_values[i + c]);
+      Value& value = row->rest_values[i + c];
+      if (lacks_value(table, c, value) && row->exceptions(c).empty()) {
+        value = table.columns[c].missing;
+      }
     }
   }
-  for (CellVersion& cell : row->cells)
-    fill(cell.column, &cell.value);
+  for (CellVersion& cell : row->cells) {
+    if (lacks_value(table, cell.column, cell.value)) {
+      cell.value = table.columns[cell.column].missing;
+    }
+  }
+}
+
+void resolve_values(const TableInfo& table, std::span<const Value> base, RowState* row) {
+  if (!base.empty()) resolve_same(base, row);
+  fill_missing(table, row);
 }
 
 }  // namespace syncline

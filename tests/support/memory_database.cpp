@@ -337,8 +337,8 @@ void MemoryPort::fold_one(uint32_t table_number, const std::string& key,
                       packed.flags,
                       packed.context,
                       std::string(packed.cells)};
-  if (exists) resolve_same(values, &state);
-  fill_missing(table.info, &state);
+  resolve_values(table.info, exists ? std::span<const Value>(values) : std::span<const Value>(),
+                 &state);
   for (const Version& v : state.rest)
     data_.floor = std::max(data_.floor, v.hlc);
   for (const CellVersion& c : state.cells)

@@ -151,6 +151,9 @@ void resolve_same(std::span<const Value> base, RowState* row);
 void fill_missing(const TableInfo& table, RowState* row);
 bool lacks_values(const TableInfo& table, const RowState& row);  // would that change anything?
 
+// Both: what the values of an unpacked row mean. `base`: the base row; none if it is not stored.
+void resolve_values(const TableInfo& table, std::span<const Value> base, RowState* row);
+
 // The versions of `from` beyond seq `after` go to the site `to`, under the same seqs. Clocks beyond
 // `latest` become `latest`: what a clock that was wrong has stamped.
 struct Relabel {
