@@ -11,7 +11,6 @@ namespace syncline {
 namespace {
 
 constexpr int kBusyTimeoutMs = 5000;
-constexpr size_t kKeptMax = 4;
 
 bool is_uri(const std::string& text) {
   return text.compare(0, 5, "file:") == 0;
@@ -63,67 +62,26 @@ std::string path_of_uri(const std::string& text) {
   return out;
 }
 
-KeptPeers::~KeptPeers() {
-  for (const Kept& peer : peers_)
-    sqlite3_close_v2(peer.db);
-}
-
-sqlite3* KeptPeers::take(const std::string& url, const std::string& path) {
-  for (size_t i = 0; i < peers_.size(); ++i) {
-    if (peers_[i].url != url) continue;
-    sqlite3* db = peers_[i].db;
-    peers_.erase(peers_.begin() + static_cast<std::ptrdiff_t>(i));
-    if (same_file(db, path) && !has_moved(db)) return db;
-    sqlite3_close_v2(db);
-    return nullptr;
-  }
-  return nullptr;
-}
-
-void KeptPeers::keep(const std::string& url, sqlite3* db) {
-  peers_.push_back({url, db});
-  if (peers_.size() <= kKeptMax) return;
-  sqlite3_close_v2(peers_.front().db);
-  peers_.erase(peers_.begin());
-}
-
-Status KeptPeers::take_server(const std::string& url, std::unique_ptr<PostgresEndpoint>* out) {
-  for (size_t i = 0; i < servers_.size(); ++i) {
-    if (servers_[i].first != url) continue;
-    std::unique_ptr<PostgresEndpoint> server = std::move(servers_[i].second);
-    servers_.erase(servers_.begin() + static_cast<std::ptrdiff_t>(i));
-    const Status answers = server->renew();
-    if (answers.ok()) *out = std::move(server);
-    return answers.code() == StatusCode::cancelled ? answers : Status();
-  }
-  return {};
-}
-
-void KeptPeers::keep_server(const std::string& url, std::unique_ptr<PostgresEndpoint> server) {
-  servers_.emplace_back(url, std::move(server));
-  if (servers_.size() > kKeptMax) servers_.erase(servers_.begin());
-}
-
-FilePeer::~FilePeer() {
-  endpoint_.reset();  // which restores settings of the connection
-  sqlite3_close_v2(db_);
+void CloseFile::operator()(sqlite3* db) const {
+  sqlite3_close_v2(db);
 }
 
 void FilePeer::keep() {
   if (db_ == nullptr || kept_ == nullptr) return;
-  if (sqlite3_uri_boolean(sqlite3_db_filename(db_, "main"), "keep", 0) == 0) return;
+  if (sqlite3_uri_boolean(sqlite3_db_filename(db_.get(), "main"), "keep", 0) == 0) return;
   endpoint_.reset();
-  kept_->keep(url_, db_);
-  db_ = nullptr;
+  kept_->files.keep(url_, std::move(db_));
 }
 
 Status FilePeer::connect(const std::string& path) {
   if (db_ != nullptr) return {};
-  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX |
-                    (is_uri(path) ? SQLITE_OPEN_URI : 0);
-  const int rc = sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
-  if (rc != SQLITE_OK) return status_of(db_, rc, "opening peer \"" + path + "\"");
-  sqlite3_busy_timeout(db_, kBusyTimeoutMs);
+  const int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_FULLMUTEX | (is_uri(path) ? SQLITE_OPEN_URI : 0);
+  sqlite3* db = nullptr;
+  const int rc = sqlite3_open_v2(path.c_str(), &db, flags, nullptr);
+  db_.reset(db);
+  if (rc != SQLITE_OK) return status_of(db, rc, "opening peer \"" + path + "\"");
+  sqlite3_busy_timeout(db, kBusyTimeoutMs);
   return {};
 }
 
@@ -141,14 +99,15 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
   }
   kept_ = kept;
   url_ = path;
-  db_ = kept->take(path, file);
+  db_ = kept->files.take(path);
+  if (db_ != nullptr && (!same_file(db_.get(), file) || has_moved(db_.get()))) db_.reset();
   SYNCLINE_TRY(connect(path));
   const std::string label = "peer \"" + path + "\"";
-  sqlite3_db_config(db_, SQLITE_DBCONFIG_ENABLE_FKEY, enforces_foreign_keys(local) ? 1 : 0,
+  sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_ENABLE_FKEY, enforces_foreign_keys(local) ? 1 : 0,
                     nullptr);
   Registry ours, theirs;
   SYNCLINE_TRY(load_registry(local, &ours));
-  Status read = load_registry(db_, &theirs);
+  Status read = load_registry(db_.get(), &theirs);
   if (!read.ok()) return {read.code(), label + ": " + read.message(), read.hint()};
   if (!theirs.exists) {
     return {StatusCode::refused, label + " tracks no table yet",
@@ -158,8 +117,8 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
     SYNCLINE_TRY(take_new_identity(local));
   }
   // Without a mutex, although one was asked for, the library is for a single thread.
-  const bool threads = sqlite3_db_mutex(db_) != nullptr;
-  endpoint_ = std::make_unique<BackgroundPeer>(db_, label, drift_ms_max, threads);
+  const bool threads = sqlite3_db_mutex(db_.get()) != nullptr;
+  endpoint_ = std::make_unique<BackgroundPeer>(db_.get(), label, drift_ms_max, threads);
   return {};
 }
 

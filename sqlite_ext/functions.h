@@ -9,7 +9,7 @@
 
 namespace syncline {
 
-class KeptPeers;
+struct KeptPeers;
 
 // Registers all functions. Those with side effects are SQLITE_DIRECTONLY: no trigger, view or
 // default of a stranger's schema can call them. Returns SQLite's code.

@@ -22,13 +22,16 @@ Status refuse_session(sqlite3* db, const char* what) {
   return refuse_beside_running_statement(db, what);
 }
 
-Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max,
-                      KeptPeers* kept) {
+Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max, KeptPeers* kept) {
   if (!is_postgres_url(url)) return file_.open(db, url, drift_ms_max, kept);
   kept_ = kept;
   url_ = url;
-  SYNCLINE_TRY(kept->take_server(url, &remote_));
-  if (remote_ != nullptr) return {};
+  remote_ = kept->servers.take(url);
+  if (remote_ != nullptr) {
+    Status serves = remote_->renew();
+    if (serves.ok() || serves.code() == StatusCode::cancelled) return serves;
+    remote_.reset();
+  }
   PostgresPeerOptions options;
   options.wait = poll_wait([db] { return interrupted(db); });
   return connect_postgres(url, options, &remote_);
@@ -36,7 +39,7 @@ Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max
 
 void PeerLink::keep() {
   file_.keep();
-  if (remote_ != nullptr && remote_->to_be_kept()) kept_->keep_server(url_, std::move(remote_));
+  if (remote_ != nullptr && remote_->to_be_kept()) kept_->servers.keep(url_, std::move(remote_));
 }
 
 Status find_peer(const std::vector<Peer>& peers, const std::string& target, int64_t* place) {
