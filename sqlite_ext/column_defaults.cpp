@@ -49,25 +49,27 @@ Status read_defaults(sqlite3* db, const BaseTable& base, TableInfo* table) {
   return {};
 }
 
-void load_defaults(const std::optional<std::string>& stored, Registry* registry) {
+Status load_defaults(const std::optional<std::string>& stored, Registry* registry) {
   for (TableInfo& table : registry->tables) {
     for (ColumnInfo& column : table.columns)
       column.missing = stored ? Value::null() : Value();
   }
-  if (!stored) return;
+  if (!stored) return {};
+  const Status damaged(StatusCode::corrupt_input, "sync_meta, entry \"missing\", is damaged");
   ByteReader in(*stored);
   while (!in.at_end()) {
     uint64_t number = 0, column = 0;
     Value value;
-    if (!in.varint(&number) || !in.varint(&column)) return;
+    if (!in.varint(&number) || !in.varint(&column)) return damaged;
     std::string_view rest = in.rest();
-    if (!read_value(&rest, &value).ok()) return;
+    if (!read_value(&rest, &value).ok()) return damaged;
     in = ByteReader(rest);
     const int64_t at = registry->position(static_cast<uint32_t>(number));
     if (at < 0) continue;  // not tracked any more
     TableInfo& table = registry->tables[static_cast<size_t>(at)];
     if (column < table.column_count()) table.columns[column].set_missing(value);
   }
+  return {};
 }
 
 Status save_defaults(sqlite3* db, const Registry& registry) {

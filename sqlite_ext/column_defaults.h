@@ -14,8 +14,9 @@ namespace syncline {
 // Fills in ColumnInfo::missing of the columns that `base` has.
 Status read_defaults(sqlite3* db, const BaseTable& base, TableInfo* table);
 
-// `stored` is what save_defaults wrote. Without it nothing is known of any column.
-void load_defaults(const std::optional<std::string>& stored, Registry* registry);
+// `stored` is what save_defaults wrote. Without it nothing is known of any column. Errors:
+// corrupt_input.
+Status load_defaults(const std::optional<std::string>& stored, Registry* registry);
 Status save_defaults(sqlite3* db, const Registry& registry);
 
 }  // namespace syncline

@@ -289,7 +289,7 @@ Status load_registry(sqlite3* db, Registry* out) {
   SYNCLINE_TRY(load_fire(db, out));
   SYNCLINE_TRY(load_local(db, out));
   SYNCLINE_TRY(load_columns(db, out));
-  load_defaults(missing, out);
+  SYNCLINE_TRY(load_defaults(missing, out));
   SYNCLINE_TRY(load_settings(db, out));
   SYNCLINE_TRY(load_origins(db, out));
   refresh_policies(out);

@@ -2,7 +2,7 @@
 //
 //   sync_meta(key, value)            format, name, schema_version, folded, shared, key_columns,
 //                                    next_table; fire: numbers of tables whose triggers fire;
-//                                  missing: see column_defaults.h
+//                                    missing: see column_defaults.h
 //   sync_clock(id, floor)            one row; every hlc written here is at least `floor`
 //   sync_site(n, id)                 the numbering of sites: n is a SiteIndex
 //   sync_incarnation(from_seq, site) log positions from `from_seq` on are dots of `site`; the last
