@@ -252,12 +252,12 @@ extern SlBytes sl_text_argument(FunctionCallInfo fcinfo, int number);
 /* The following need a connected SPI. */
 /* Creates syncline.state_<number>. */
 extern void sl_create_state_table(uint32 number);
+/* Notes what columns show that no version says anything of: their defaults, if constant. */
+extern void sl_note_defaults(Relation relation, uint32 number);
 /*
  * Registers a column, or takes up the parked one of its name (and says so). position: in the key;
  * -1: none.
  */
-/* Notes what columns show that no version says anything of: their defaults, if constant. */
-extern void sl_note_defaults(Relation relation, uint32 number);
 extern bool sl_add_column(uint32 number, Form_pg_attribute attribute, int position);
 /* A column's type with its modifier, schema-qualified. */
 extern const char *sl_declared_type(Form_pg_attribute attribute);

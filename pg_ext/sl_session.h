@@ -73,6 +73,7 @@ typedef struct SlSession
 	int64_t clock_ahead_ms;
 	char sqlstate[6];			/* of an error in this database; empty: the status's own */
 } SlSession;
+
 /*
  * Begins to connect to the peer, which starts a process meanwhile: before this process has a
  * database of its own. What goes wrong with the connection is told by slb_session.
