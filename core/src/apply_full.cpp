@@ -379,6 +379,8 @@ Status ApplyRun::face_melted(const TableInfo& table, const RowState& theirs, Wor
   const auto melted = [](const Version& v) { return v.melted(); };
   const RowState &before = work->before, &row = work->after;
   if (before.empty() || !any_version(theirs, melted)) return {};
+  // What melted there may be later than what melted here: the same name, another version.
+  const bool later = !header_->melted.covered_by(site_.melted);
   // Without an exception a column reads as `rest`; so does the row's existence, as kRowNote.
   const auto faced = [&](ColumnNumber c) {
     const auto in = [&](const RowState& r, const Version& v) {
@@ -390,7 +392,7 @@ Status ApplyRun::face_melted(const TableInfo& table, const RowState& theirs, Wor
     };
     bool came = false, beside = false;
     const auto look = [&](const Version& v) {
-      came = came || (v.melted() && !in(before, v));
+      came = came || (v.melted() && (later || !in(before, v)));
       beside = beside || !in(theirs, v);
     };
     const auto own = row.exceptions(c);

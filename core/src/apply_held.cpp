@@ -351,6 +351,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     const Version theirs = claim(table, rival, outcome.claimed);
     bool unsure = !lost && theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
     if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
+    unsure = unsure || (!lost && mine.seq == 0 && theirs.seq != 0 && sender_forgot(theirs));
     if (unsure && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
       return renew_claim(table, mine, outcome.claimed, &rival);
     }
@@ -386,6 +387,16 @@ Status ApplyRun::may_be_earlier(const Version& claim, bool* yes) {
   return {};
 }
 
+// May what melted at the sender, who has not seen `claim`, be later than it?
+bool ApplyRun::sender_forgot(const Version& claim) const {
+  if (header_ == nullptr || !header_->full || header_->knowledge.knows(claim)) return false;
+  const VersionVector& melted = header_->melted;
+  for (SiteIndex s = 0; s < melted.size(); ++s) {
+    if (melted.seq(s) > 0 && melted.entry(s).hlc >= claim.hlc) return true;
+  }
+  return false;
+}
+
 // Of a claim that has melted nobody knows any more whether it was later than one of a site that
 // joined or came back: the row that everybody has keeps its place, and where all of a sender's
 // changes are in, by a write of now.
@@ -393,7 +404,7 @@ Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
                              const std::vector<ColumnNumber>& columns, Work* row) {
   if (header_ == nullptr || !header_->last || !knowledge_after_.knows(other)) return {};
   Version fresh;
-  SYNCLINE_TRY(port_.new_dot(table, row->local->key, &fresh));
+  SYNCLINE_TRY(fresh_version(table, row->local->key, &fresh));
   fresh.hlc = std::max(fresh.hlc, other.hlc + 1);
   update_.hlc_max = std::max(update_.hlc_max, fresh.hlc);
   for (const ColumnNumber c : columns) {

@@ -177,6 +177,7 @@ class ApplyRun {
   Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                   std::vector<RowRef>* losers, bool* won);
   Status may_be_earlier(const Version& claim, bool* yes);
+  bool sender_forgot(const Version& claim) const;
   Status renew_claim(const TableInfo& table, const Version& other,
                      const std::vector<ColumnNumber>& columns, Work* row);
   Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);

@@ -159,6 +159,47 @@ TEST_CASE("melting: what a stranger melted is not taken for what melted here", "
   }
 }
 
+TEST_CASE("melting: what a stranger changed and melted again is not taken for what it melted first",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.c.add_item(1, "of c", 10);
+  s.b.pull(&s.a);
+  maintain(&s.a);
+  s.c.pull(&s.a);
+  s.a.port.set_clock(s.c.port.now_ms() + 60'000);
+  s.a.set(1, "name", text("changed"));
+  s.b.pull(&s.a);  // knows the change by its name
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.c.pull(&s.a);
+  meet_all({&s.a, &s.b, &s.c});
+  for (const Database* db : {&s.a, &s.b, &s.c}) {
+    CHECK(db->shown(1, "name") == s.a.shown(1, "name"));
+    CHECK(db->conflicts().size() == 1);
+  }
+}
+
+TEST_CASE("melting: of a unique value that a stranger claimed, and melted, nobody knows the age",
+          "[melting][unit]") {
+  Strangers s;
+  s.d.add_item(2, "of d", 10);
+  s.c.pull(&s.d);
+  s.a.port.set_clock(s.d.port.now_ms() + 60'000);
+  s.a.add_item(1, "of a", 10);
+  s.d.pull(&s.a);
+  REQUIRE_FALSE(s.d.has_item(2));  // held: it is the earlier
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.c.pull(&s.a);  // cannot tell
+  // Who has this policy cannot write the value anew.
+  REQUIRE(s.a.port.set_policy("item", "code", "counter").ok());
+  meet_all({&s.a, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.c, &s.d}) {
+    CHECK(db->has_item(1) == s.c.has_item(1));
+    CHECK(db->has_item(2) != db->has_item(1));
+    CHECK(db->conflicts() == std::vector<std::string>{"unique"});
+  }
+}
+
 TEST_CASE("melting: two groups that never met keep what both have", "[melting][unit]") {
   Database a(1), b(2);
   a.add_item(1, "same", 1);
