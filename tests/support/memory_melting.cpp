@@ -148,6 +148,52 @@ Status MemoryPort::new_dot(const TableInfo& table, RowKey key, Version* out) {
   return {};
 }
 
+// Of the new dots in `write` those of cells that show what they showed before. Whatever else the
+// merge writes itself is told to nobody: where all were waited for it is a fault.
+void MemoryPort::note_renewal(const MemoryTable& table, const RowWrite& write) {
+  if (write.base != BaseAction::none) return;
+  RowState row;
+  const Status status = unpack_row(write.state, table.info.column_count(), &row);
+  if (!status.ok()) throw std::runtime_error(status.message());
+  const std::string key = encode_key(write.key);
+  const auto stored = table.state.find(key);
+  const auto base = table.base.find(key);
+  for (const CellVersion& cell : row.cells) {
+    const Version& v = cell.version;
+    if (v.site != data_.self || v.seq <= data_.folded || base == table.base.end()) continue;
+    const int64_t bit = int64_t{1} << cell.column;
+    const auto same = [&](const Renewal& r) { return r.seq == v.seq; };
+    const auto known = std::find_if(renewals_.begin(), renewals_.end(), same);
+    if (known != renewals_.end()) {
+      known->entry.mask |= bit;
+      continue;
+    }
+    Renewal renewal{table.info.number, std::nullopt, v.seq, data_.log[v.seq - 1]};
+    if (stored != table.state.end()) renewal.before = stored->second;
+    renewal.entry.mask = bit;
+    renewal.entry.kind = ChangeKind::update;
+    renewal.entry.values = base->second.values;
+    renewals_.push_back(std::move(renewal));
+  }
+}
+
+void MemoryPort::tell_renewals() {
+  for (const Renewal& renewal : renewals_) {
+    const TableInfo& table = data_.tables.at(renewal.table).info;
+    RowState before;
+    before.column_count = table.column_count();
+    if (renewal.before) {
+      const Status status = unpack_row(renewal.before->packed(), table.column_count(), &before);
+      if (!status.ok()) throw std::runtime_error(status.message());
+    } else {
+      make_baseline(table, &before);
+    }
+    on_fold({this, &data_.sites, data_.self, &table, &renewal.entry.key_values, &before,
+             {{renewal.seq, &renewal.entry}}});
+  }
+  renewals_.clear();
+}
+
 Status MemoryPort::set_baseline(const TableInfo& table, const Version& baseline) {
   SYNCLINE_TRY(called("set_baseline"));
   Version& now = data_.tables.at(table.number).info.baseline;

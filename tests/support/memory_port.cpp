@@ -14,8 +14,10 @@ MemoryPort::MemoryPort(const SiteId& id, std::string name, uint64_t seed)
 Status MemoryPort::transaction(const std::function<Status()>& body) {
   fold();
   MemoryData before = data_;
+  renewals_.clear();
   Status status = body();
-  if (!status.ok()) data_ = std::move(before);
+  if (status.ok()) tell_renewals();
+  else data_ = std::move(before);
   scan_rows_.clear();
   return status;
 }
@@ -223,6 +225,7 @@ Status MemoryPort::store(const TableInfo& info, std::span<const RowWrite> writes
       if (write.relay) data_.relay.push_back({info.number, key});
       continue;
     }
+    if (on_fold) note_renewal(table, write);
     const PackedRow& s = write.state;
     table.state[key] = {owned(write.key),    s.site, s.seq, s.hlc, s.flags, s.context,
                         std::string(s.cells)};

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -223,7 +224,17 @@ class MemoryPort final : public Port {
   Status check_interrupt() override;
 
  private:
+  // Cells that the merge has written anew: a change that on_fold is told of.
+  struct Renewal {
+    uint32_t table;
+    std::optional<StoredState> before;
+    uint64_t seq;
+    LogEntry entry;
+  };
+
   Status called(const char* verb);
+  void note_renewal(const MemoryTable& table, const RowWrite& write);
+  void tell_renewals();
   MemoryTable* find(const std::string& name);
   void append_log(MemoryTable* table, const BaseRow& row, ChangeKind kind, int64_t mask);
   void fold_one(uint32_t table_number, const std::string& key,
@@ -253,6 +264,7 @@ class MemoryPort final : public Port {
   uint64_t calls_until_failure_ = 0;
   std::vector<std::pair<uint32_t, std::string>> scan_rows_;
   size_t scan_next_ = 0;
+  std::vector<Renewal> renewals_;  // of the transaction
 };
 
 }  // namespace syncline::test
