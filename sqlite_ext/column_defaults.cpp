@@ -57,6 +57,7 @@ Status load_defaults(const std::optional<std::string>& stored, Registry* registr
   if (!stored) return {};
   const Status damaged(StatusCode::corrupt_input, "sync_meta, entry \"missing\", is damaged");
   ByteReader in(*stored);
+  int64_t at = -1;  // of the table that the entry before was about: they are in its order
   while (!in.at_end()) {
     uint64_t number = 0, column = 0;
     Value value;
@@ -64,7 +65,9 @@ Status load_defaults(const std::optional<std::string>& stored, Registry* registr
     std::string_view rest = in.rest();
     if (!read_value(&rest, &value).ok()) return damaged;
     in = ByteReader(rest);
-    const int64_t at = registry->position(static_cast<uint32_t>(number));
+    if (at < 0 || registry->tables[static_cast<size_t>(at)].number != number) {
+      at = registry->position(static_cast<uint32_t>(number));
+    }
     if (at < 0) continue;  // not tracked any more
     TableInfo& table = registry->tables[static_cast<size_t>(at)];
     if (column < table.column_count()) table.columns[column].set_missing(value);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <optional>
 
 #include "sqlite_ext/capture.h"
@@ -70,7 +71,13 @@ Result<SiteId> site_id_of(std::string_view bytes) {
   return id;
 }
 
-Status load_meta(sqlite3* db, Registry* out, std::optional<std::string>* missing) {
+// What sync_meta holds that is about tables and columns, and can be read when those are known.
+struct TableNotes {
+  std::optional<std::string> missing;
+  std::string fire, local;
+};
+
+Status load_meta(sqlite3* db, Registry* out, TableNotes* notes) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db, "SELECT key,value FROM main.sync_meta"));
   int64_t format = 0;
@@ -84,7 +91,9 @@ Status load_meta(sqlite3* db, Registry* out, std::optional<std::string>* missing
     if (key == "folded") out->folded = static_cast<uint64_t>(s.integer(1));
     if (key == "shared") out->shared = static_cast<uint64_t>(s.integer(1));
     if (key == "key_columns") out->key_columns = static_cast<uint32_t>(s.integer(1));
-    if (key == "missing") *missing = s.text(1);
+    if (key == "missing") notes->missing = s.text(1);
+    if (key == "fire") notes->fire = s.text(1);
+    if (key == "local") notes->local = s.text(1);
     if (key == "next_table") out->next_table = static_cast<uint32_t>(s.integer(1));
   }
   if (format == kStoreFormat) return {};
@@ -204,9 +213,7 @@ Status load_tables(sqlite3* db, Registry* out) {
 }
 
 // One "number<tab>name" a line.
-Status load_local(sqlite3* db, Registry* out) {
-  std::string text;
-  SYNCLINE_TRY(query_text(db, "SELECT value FROM main.sync_meta WHERE key='local'", &text));
+void read_local(const std::string& text, Registry* out) {
   size_t begin = 0;
   for (size_t end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     uint32_t number = 0;
@@ -216,17 +223,13 @@ Status load_local(sqlite3* db, Registry* out) {
     out->extras[static_cast<size_t>(position)].local.emplace_back(
         at, static_cast<size_t>(text.data() + end - at));
   }
-  return {};
 }
 
-Status load_fire(sqlite3* db, Registry* out) {
-  std::string text;
-  SYNCLINE_TRY(query_text(db, "SELECT value FROM main.sync_meta WHERE key='fire'", &text));
+void read_fire(const std::string& text, Registry* out) {
   for (uint32_t number : numbers_of(text)) {
     const int64_t at = out->position(number);
     if (at >= 0) out->extras[static_cast<size_t>(at)].fire = true;
   }
-  return {};
 }
 
 Status load_columns(sqlite3* db, Registry* out) {
@@ -234,6 +237,9 @@ Status load_columns(sqlite3* db, Registry* out) {
   SYNCLINE_TRY(s.prepare(db,
                          "SELECT t,name,type,present,dropped,key,known_after "
                          "FROM main.sync_column ORDER BY t,n"));
+  std::map<uint32_t, int64_t> positions;  // looked up one by one they take longer than the rest
+  for (size_t i = 0; i < out->tables.size(); ++i)
+    positions[out->tables[i].number] = static_cast<int64_t>(i);
   int64_t at = -1;
   std::vector<std::pair<int64_t, ColumnNumber>> key;  // of the table at `at`
   auto close = [&] {
@@ -248,7 +254,8 @@ Status load_columns(sqlite3* db, Registry* out) {
     const auto number = static_cast<uint32_t>(s.integer(0));
     if (at < 0 || out->tables[static_cast<size_t>(at)].number != number) {
       close();
-      at = out->position(number);
+      const auto found = positions.find(number);
+      at = found == positions.end() ? -1 : found->second;
       if (at < 0) return {StatusCode::internal, "sync_column names a table that is not registered"};
     }
     TableInfo& table = out->tables[static_cast<size_t>(at)];
@@ -275,21 +282,26 @@ int64_t Registry::position(uint32_t number) const {
   return -1;
 }
 
-Status load_registry(sqlite3* db, Registry* out) {
-  *out = Registry();
+Status has_companions(sqlite3* db, bool* yes) {
   int64_t found = 0;
   SYNCLINE_TRY(
       query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &found));
-  if (found == 0) return {};
-  out->exists = true;
-  std::optional<std::string> missing;
-  SYNCLINE_TRY(load_meta(db, out, &missing));
+  *yes = found != 0;
+  return {};
+}
+
+Status load_registry(sqlite3* db, Registry* out) {
+  *out = Registry();
+  SYNCLINE_TRY(has_companions(db, &out->exists));
+  if (!out->exists) return {};
+  TableNotes notes;
+  SYNCLINE_TRY(load_meta(db, out, &notes));
   SYNCLINE_TRY(load_sites(db, out));
   SYNCLINE_TRY(load_tables(db, out));
-  SYNCLINE_TRY(load_fire(db, out));
-  SYNCLINE_TRY(load_local(db, out));
   SYNCLINE_TRY(load_columns(db, out));
-  SYNCLINE_TRY(load_defaults(missing, out));
+  read_fire(notes.fire, out);
+  read_local(notes.local, out);
+  SYNCLINE_TRY(load_defaults(notes.missing, out));
   SYNCLINE_TRY(load_settings(db, out));
   SYNCLINE_TRY(load_origins(db, out));
   refresh_policies(out);

@@ -82,6 +82,8 @@ struct Registry {
   int64_t position(uint32_t number) const;
 };
 
+// Whether this database has companions: whether it tracks, or has tracked, a table.
+Status has_companions(sqlite3* db, bool* yes);
 // Reads everything; `exists` is false on a database without companions. Errors:
 // unsupported_version if a newer release wrote them.
 Status load_registry(sqlite3* db, Registry* out);

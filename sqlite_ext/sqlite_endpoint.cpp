@@ -72,9 +72,9 @@ Status SqliteEndpoint::introduce(Hello* out) {
   {
     ReadTransaction snapshot;
     SYNCLINE_TRY(snapshot.begin(db_));
-    Registry registry;
-    SYNCLINE_TRY(load_registry(db_, &registry));
-    if (!registry.exists) return nothing_tracked("sync_now");
+    bool tracks = false;
+    SYNCLINE_TRY(has_companions(db_, &tracks));
+    if (!tracks) return nothing_tracked("sync_now");
   }
   SYNCLINE_TRY(fold_if_needed());
   Operation operation;

@@ -154,9 +154,9 @@ Status sync_with_all(Call* call, std::vector<Peer>* peers) {
 Status call_sync_now(Call* call) {
   sqlite3* db = call->db();
   SYNCLINE_TRY(refuse_session(db, "sync_now"));
-  Registry registry;
-  SYNCLINE_TRY(load_registry(db, &registry));
-  if (!registry.exists) return nothing_tracked("sync_now");
+  bool tracks = false;
+  SYNCLINE_TRY(has_companions(db, &tracks));
+  if (!tracks) return nothing_tracked("sync_now");
   std::vector<Peer> peers;
   SYNCLINE_TRY(load_peers(db, &peers));
   if (!call->given(0)) return sync_with_all(call, &peers);
