@@ -38,6 +38,16 @@ std::string trimmed(std::string_view text) {
   return out;
 }
 
+// Takes the question off with which libpq ends what it says of a connection.
+std::string take_hint(std::string* message) {
+  const size_t at = message->find("\n\t");
+  if (at == std::string::npos) return {};
+  std::string hint = trimmed(std::string_view(*message).substr(at));
+  if (hint.empty() || hint.find('?') != hint.size() - 1) return {};  // of several hosts
+  message->resize(at);
+  return hint;
+}
+
 bool is_sqlstate(std::string_view text) {
   return text.size() == 5 && std::all_of(text.begin(), text.end(), [](char c) {
            return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
@@ -175,6 +185,7 @@ Status PostgresConnection::check_password() const {
 Status PostgresConnection::connect_error() const {
   std::string message = libpq_->error_message(connection_);
   std::string state = take_sqlstate(&message);
+  std::string hint = take_hint(&message);
   message = trimmed(message);
   if (message.empty()) message = "could not connect to " + target_;
   if (libpq_->connection_needs_password(connection_) != 0) {
@@ -182,7 +193,9 @@ Status PostgresConnection::connect_error() const {
                   "put the password in the URL, in a service file or in a password file");
   }
   StatusCode code = state.empty() ? StatusCode::peer_failed : code_of_sqlstate(state);
-  return Status(code, message, code == StatusCode::peer_failed ? "is the server running?" : "");
+  const bool asked = !hint.empty() || message.find("Is the server running") != std::string::npos;
+  if (!asked && code == StatusCode::peer_failed) hint = "is the server running?";
+  return Status(code, message, hint);
 }
 
 Status PostgresConnection::wait(bool read, bool write, int timeout_ms, bool* ready) const {

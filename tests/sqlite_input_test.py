@@ -303,6 +303,7 @@ def _(t):
     message = raises(lambda: a.value(
         "SELECT sync_now('postgresql://u:secret@127.0.0.1:1/db?connect_timeout=1')"))
     assert "secret" not in message, message
+    assert message.lower().count("is the server running") == 1, message
     a.value("SELECT sync_add_peer('hub', 'postgresql://u:secret@127.0.0.1:1/db')")
     raises(lambda: a.value("SELECT sync_now('hub')"))
     assert a.rows("SELECT name, url, failures, breaker FROM sync_peers") == [
