@@ -332,12 +332,14 @@ bool ApplyRun::is_stranger(const RowState& row) const {
   return !there.covers_of(here);
 }
 
-void ApplyRun::give_name(const Version& named, RowState* row) const {
+// Melted versions in the cells that `where` names become `named`.
+void ApplyRun::give_name(const Version& named, const std::function<bool(ColumnNumber)>& where,
+                         RowState* row) const {
   for (Version& v : row->rest) {
-    if (v.melted()) v = named;
+    if (v.melted() && where(kRowNote)) v = named;
   }
   for (CellVersion& c : row->cells) {
-    if (c.version.melted()) c.version = named;
+    if (c.version.melted() && where(c.column)) c.version = named;
   }
   sort_versions(row);
 }
@@ -360,7 +362,7 @@ Status ApplyRun::name_melted(const TableInfo& table, const RowChange* theirs, Wo
   }
   Version named;
   SYNCLINE_TRY(fresh_version(table, work->local->key, &named));
-  give_name(named, &row);
+  give_name(named, [](ColumnNumber) { return true; }, &row);
   work->news = true;
   return {};
 }
@@ -450,14 +452,15 @@ Status ApplyRun::delete_again(const TableInfo& table, const RowState& theirs, co
   return {};
 }
 
-// What is shown here takes the place of our versions in these cells; theirs stay beside it. What a
-// stranger has melted gets a dot of ours, too: else it would be taken for what melted here, whose
-// versions may still have their names elsewhere.
+// What is shown here takes the place of our versions in these cells; theirs stay beside it, and get a
+// dot of ours: a site that knows what it was, or took it for seen by one of ours that is written
+// anew, would else not see it there. Of a stranger all that has melted gets one, or it would be taken
+// for what melted here, whose versions may still have their names elsewhere.
 Status ApplyRun::write_beside(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                               std::span<const ColumnNumber> columns, Work* work) {
   const bool stranger = is_stranger(work->before);
   Version named, fresh;
-  if (stranger) SYNCLINE_TRY(fresh_version(table, work->local->key, &named));
+  SYNCLINE_TRY(fresh_version(table, work->local->key, &named));
   SYNCLINE_TRY(fresh_version(table, work->local->key, &fresh));
   fresh.dead = !was.alive;
   const std::span<Value> values = converted_.copy(std::span<const Value>(was.values));
@@ -486,7 +489,7 @@ Status ApplyRun::write_beside(const TableInfo& table, const RowState& theirs, co
   for (const ColumnNumber c : columns) {
     if (c != kRowNote) row.cells.push_back({c, fresh, values[c]});
   }
-  if (stranger) give_name(named, &row);
+  give_name(named, [&](ColumnNumber c) { return stranger || anew(c); }, &row);
   sort_versions(&row);
   join_equal_cells(&row);
   row.drop_stale_notes();

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -97,7 +98,8 @@ class ApplyRun {
   Status entomb(const TableInfo& table, Work* work);
   void sort_versions(RowState* row) const;
   bool is_stranger(const RowState& row) const;
-  void give_name(const Version& named, RowState* row) const;
+  void give_name(const Version& named, const std::function<bool(ColumnNumber)>& where,
+                 RowState* row) const;
   Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
   static bool same_values(const TableInfo& table, std::span<const Value> a,
                           std::span<const Value> b);
@@ -177,7 +179,6 @@ class ApplyRun {
   Status displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                   std::vector<RowRef>* losers, bool* won);
   Status may_be_earlier(const Version& claim, bool* yes);
-  bool sender_forgot(const Version& claim) const;
   Status renew_claim(const TableInfo& table, const Version& other,
                      const std::vector<ColumnNumber>& columns, Work* row);
   Status fetch_one(const TableInfo& table, const std::string& key, RowBatch* batch, Work* work);
