@@ -17,12 +17,18 @@ constexpr int kRoundsMax = 1000;
 // Passes of rounds: each follows one link of a chain of deleted rows that are kept for one another.
 constexpr int kPassesMax = 20;
 
-// An assignment of what they show changes nothing: not for keys, nor where it would be counted.
-bool may_write_anew(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
-  return std::none_of(columns.begin(), columns.end(), [&](ColumnNumber c) {
+// An assignment of a value to a column whose policy counts it, or joins it to others, is not without
+// effect: such a value cannot be written anew.
+bool has_notes(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
+  return std::any_of(columns.begin(), columns.end(), [&](ColumnNumber c) {
     const auto& policy = table.columns[c].policy;
-    return table.is_key(c) || (policy && policy->needs_notes());
+    return policy && policy->needs_notes();
   });
+}
+
+bool has_key_column(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
+  return std::any_of(columns.begin(), columns.end(),
+                     [&](ColumnNumber c) { return table.is_key(c); });
 }
 
 }  // namespace
@@ -335,7 +341,8 @@ Status ApplyRun::keep_only_with_parents(const TableInfo& table, RowKey key,
 }
 
 // Two rows, one unique key: the greater version of the key's cells is stored; of two that were
-// there before tracking began, or whose versions have melted, the one with the lesser primary key.
+// there before tracking began, or whose versions have melted, the one with the lesser primary key;
+// so it is where a policy keeps notes, since nobody could tell of such a claim when it had melted.
 Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreOutcome& outcome,
                           std::vector<RowRef>* losers, bool* won) {
   const Version mine = claim(table, work, outcome.claimed);
@@ -351,8 +358,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     const Version theirs = claim(table, rival, outcome.claimed);
     bool unsure = !lost && theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
     if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
-    unsure = unsure || (!lost && mine.seq == 0 && theirs.seq != 0 && sender_forgot(theirs));
-    if (unsure && rival.shown.alive && may_write_anew(table, outcome.claimed)) {
+    if (unsure && rival.shown.alive && !has_key_column(table, outcome.claimed)) {
       return renew_claim(table, mine, outcome.claimed, &rival);
     }
     // A deleted row that is kept makes way for any that lives.
@@ -387,24 +393,14 @@ Status ApplyRun::may_be_earlier(const Version& claim, bool* yes) {
   return {};
 }
 
-// May what melted at the sender, who has not seen `claim`, be later than it?
-bool ApplyRun::sender_forgot(const Version& claim) const {
-  if (header_ == nullptr || !header_->full || header_->knowledge.knows(claim)) return false;
-  const VersionVector& melted = header_->melted;
-  for (SiteIndex s = 0; s < melted.size(); ++s) {
-    if (melted.seq(s) > 0 && melted.entry(s).hlc >= claim.hlc) return true;
-  }
-  return false;
-}
-
 // Of a claim that has melted nobody knows any more whether it was later than one of a site that
 // joined or came back: the row that everybody has keeps its place, and where all of a sender's
 // changes are in, by a write of now.
 Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
                              const std::vector<ColumnNumber>& columns, Work* row) {
-  if (header_ == nullptr || !header_->last || !knowledge_after_.knows(other)) return {};
+  if (header_ == nullptr || !header_->last) return {};
   Version fresh;
-  SYNCLINE_TRY(fresh_version(table, row->local->key, &fresh));
+  SYNCLINE_TRY(port_.new_dot(table, row->local->key, &fresh));
   fresh.hlc = std::max(fresh.hlc, other.hlc + 1);
   update_.hlc_max = std::max(update_.hlc_max, fresh.hlc);
   for (const ColumnNumber c : columns) {
@@ -421,6 +417,7 @@ Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
 Version ApplyRun::claim(const TableInfo& table, const Work& work,
                         const std::vector<ColumnNumber>& columns) const {
   Version best;  // seq 0: the value is there since before anything that is known
+  if (has_notes(table, columns)) return best;
   const auto see = [&](const Version& v) {
     if (v.seq != 0 && (best.seq == 0 || compare_versions(best, v, site_.sites) < 0)) best = v;
   };

@@ -7,14 +7,18 @@
 namespace syncline::test {
 namespace {
 
-// The version of the value that a row claims, of all columns of the claim the greatest.
+// The version of the value that a row claims, of all columns of the claim the greatest. None counts
+// where a policy keeps notes.
 Version claim_of(const MemoryTable& table, const std::vector<std::string>& unique,
                  const RowState& row, const SiteTable& sites) {
   ShownRow shown;
   show_row(row, table.info, sites, &shown);
   Version best;
   for (const std::string& name : unique) {
-    const Version& v = shown.versions[static_cast<size_t>(find_column(table.info.columns, name))];
+    const auto c = static_cast<size_t>(find_column(table.info.columns, name));
+    const auto& policy = table.info.columns[c].policy;
+    if (policy && policy->needs_notes()) return {};
+    const Version& v = shown.versions[c];
     if (v.seq != 0 && (best.seq == 0 || compare_versions(best, v, sites) < 0)) best = v;
   }
   return best;
