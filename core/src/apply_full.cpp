@@ -452,10 +452,10 @@ Status ApplyRun::delete_again(const TableInfo& table, const RowState& theirs, co
   return {};
 }
 
-// What is shown here takes the place of our versions in these cells; theirs stay beside it, and get a
-// dot of ours: a site that knows what it was, or took it for seen by one of ours that is written
-// anew, would else not see it there. Of a stranger all that has melted gets one, or it would be taken
-// for what melted here, whose versions may still have their names elsewhere.
+// What is shown here takes the place of our versions in these cells; theirs stay beside it, and get
+// a dot of ours: a site that knows what it was, or took it for seen by one of ours that is written
+// anew, would else not see it there. Of a stranger all that has melted gets one, or it would be
+// taken for what melted here, whose versions may still have their names elsewhere.
 Status ApplyRun::write_beside(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                               std::span<const ColumnNumber> columns, Work* work) {
   const bool stranger = is_stranger(work->before);

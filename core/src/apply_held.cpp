@@ -17,8 +17,8 @@ constexpr int kRoundsMax = 1000;
 // Passes of rounds: each follows one link of a chain of deleted rows that are kept for one another.
 constexpr int kPassesMax = 20;
 
-// An assignment of a value to a column whose policy counts it, or joins it to others, is not without
-// effect: such a value cannot be written anew.
+// An assignment of a value to a column whose policy counts it, or joins it to others, is not
+// without effect: such a value cannot be written anew.
 bool has_notes(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
   return std::any_of(columns.begin(), columns.end(), [&](ColumnNumber c) {
     const auto& policy = table.columns[c].policy;
