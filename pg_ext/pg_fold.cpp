@@ -23,6 +23,7 @@ namespace {
 constexpr uint32_t kEntriesPerRead = 256;
 constexpr int32_t kInsert = 0;
 constexpr int32_t kDelete = 2;
+static_assert(SL_STATE_DEAD == kPackedDead);
 
 // A row that the log names, with its entries in the order they were written.
 struct TouchedRow {

@@ -275,6 +275,8 @@ void sl_leaf_save_settings(void *settings);
 
 /* ---- sl_state.c: row state ------------------------------------------------------------------- */
 
+#define SL_STATE_DEAD 1			/* a flag: the row is a tombstone */
+
 /* One row of syncline.state_<n>. `cells` and `key` are bytes of the core. */
 typedef struct SlStateRow
 {

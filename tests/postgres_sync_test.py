@@ -152,6 +152,22 @@ def _(t):
     assert moved(sync(a, b)) == 0
 
 
+@test("postgres sync: pages of tombstones are filled, those of other rows of state have room")
+def _(t):
+    a = t.postgres("a")
+    a.run("CREATE TABLE task(id text PRIMARY KEY, body text)")
+    a.value("SELECT sync_enable('task')")
+    grown = []
+    for statement in ("INSERT INTO task SELECT md5(i::text), repeat('x', 400)"
+                      " FROM generate_series(1, 5000) i", "DELETE FROM task"):
+        before = int(a.value("SELECT pg_relation_size('syncline.state_1')"))
+        a.run(statement)
+        a.value("SELECT count(*) FROM sync_hello()")
+        grown.append(int(a.value("SELECT pg_relation_size('syncline.state_1')")) - before)
+    # a row takes some 100 bytes, and some 540 when it has the image of a deleted one
+    assert grown[0] > 5000 * 180 and grown[1] < 5000 * 600, grown
+
+
 @test("postgres sync: the list of arrivals is made anew before stale keys fill it")
 def _(t):
     a = t.postgres("a")
