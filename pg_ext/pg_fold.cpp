@@ -133,6 +133,7 @@ class Fold {
   std::deque<std::string> cells_;
   std::vector<SlBytes> keys_;
   std::vector<SlStateRow> before_, after_;
+  RowState row_;  // the one at hand: kept for its memory
   std::unique_ptr<bool[]> exists_;
   std::vector<LogEvent> events_;
   uint64_t rows_folded_ = 0;
@@ -327,7 +328,7 @@ Status Fold::gather(const TableInfo& table, size_t i, bool exists, FoldInput* in
 Status Fold::fold_one(const TableInfo& table, size_t i, const SlStateRow& before, bool exists,
                       SlStateRow* after) {
   const TouchedRow& touched = rows_[i];
-  RowState row;
+  RowState& row = row_;
   after->key = {nullptr, 0};
   SYNCLINE_TRY(load_before(table, i, before, exists, &row));
   // A row that was born and went again unseen has never been.

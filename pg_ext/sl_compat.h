@@ -155,15 +155,17 @@ sl_insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *esta
 #endif
 }
 
-/* Adds the index entry of a new version of a row whose key stays as it was. */
+/* Adds a row's entry to an index. `unique`: an error if there is another row with its key. */
 static inline void
-sl_index_insert_again(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
-					  struct IndexInfo *info)
+sl_index_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relation heap,
+				bool unique, struct IndexInfo *info)
 {
+	IndexUniqueCheck check = unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+
 #if PG_VERSION_NUM >= 140000	/* index_unchanged */
-	(void) index_insert(index, values, isnull, tid, heap, UNIQUE_CHECK_NO, false, info);
+	(void) index_insert(index, values, isnull, tid, heap, check, false, info);
 #else
-	(void) index_insert(index, values, isnull, tid, heap, UNIQUE_CHECK_NO, info);
+	(void) index_insert(index, values, isnull, tid, heap, check, info);
 #endif
 }
 
