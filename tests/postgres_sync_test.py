@@ -175,12 +175,12 @@ def _(t):
     a.value("SELECT sync_enable('task')")
     a.run("INSERT INTO task SELECT md5(i::text), 0 FROM generate_series(1, 5000) i")
     vectors = []
-    for _ in range(6):
+    for _ in range(7):
         a.run("UPDATE task SET status = status + 1")
         a.value("SELECT count(*) FROM sync_hello()")
         vectors.append(a.value("SELECT sync_version_vector()"))
     listed = "SELECT sum(cardinality(keys)) FROM syncline.arrival_1"
-    assert a.value(listed) == "30000"
+    assert a.value(listed) == "35000"
     a.run("UPDATE task SET status = 0")
     a.value("SELECT count(*) FROM sync_hello()")
     vectors.append(a.value("SELECT sync_version_vector()"))
