@@ -106,7 +106,7 @@ def write_markdown(samples, options, machine, folder):
              f"Workload W1: {options.rows:,} rows of six columns with random UUID keys (see "
              "bench/README.md). Every ratio is against the same work without Syncline, in the same "
              f"run; medians of {options.repetitions} repetitions that alternate the two. `cpu` is "
-             "the same ratio of processor time, which other work on the machine disturbs less.", "",
+             "the same of processor time, which other work on the machine disturbs less.", "",
              "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in machine.items()]
     if options.quick or machine["load_at_start"] > machine["cores"] / 2:
