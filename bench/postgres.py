@@ -168,6 +168,9 @@ def measure_exchange(samples, cluster, connection, database, folder, options):
         connection.run("DELETE FROM task")
         add_fold(samples, connection, "delete", rows)
         measure_now(samples, connection, database, target, insert, by_key)
+        # it goes, and what it has not seen would be kept for it in the next repetition
+        site = target.value("SELECT sync_site_id()")
+        connection.run(f"SELECT sync_retire_site('{site}')")
     finally:
         target.close()
         cluster.drop("replica")
