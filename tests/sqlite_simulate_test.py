@@ -45,7 +45,8 @@ def ugly(t):
 @test("simulate: an ugly schema holds, the same seeds give the same runs")
 def _(t):
     db = ugly(t)
-    call = "SELECT sync_simulate('{\"seed\": 40, \"seeds\": 2, \"steps\": 40, \"sites\": 3}')"
+    call = ("SELECT sync_simulate('{\"seed\": 40, \"seeds\": 2, \"steps\": 40, \"sites\": 3, "
+            "\"seconds\": 600}')")
     found = db.json(call)
     assert found["failure"] is None, found["failure"]
     assert (found["seed"], found["runs"], found["failures"]) == (40, 2, 0), found
