@@ -2,6 +2,7 @@
 #include "sqlite_ext/file_peer.h"
 
 #include <filesystem>
+#include <optional>
 
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/operation.h"
@@ -39,17 +40,17 @@ bool has_moved(sqlite3* db) {
   return rc != SQLITE_OK || moved != 0;
 }
 
-// Whether the peer tracks anything, and whether it has the identity of `local`.
-Status look_at(sqlite3* local, sqlite3* peer, bool* tracks, bool* twin) {
-  bool here = false;
-  SYNCLINE_TRY(has_companions(local, &here));
-  SYNCLINE_TRY(has_companions(peer, tracks));
-  if (!here || !*tracks) return {};
-  Registry ours, theirs;
-  SYNCLINE_TRY(load_lives(local, &ours));
-  SYNCLINE_TRY(load_lives(peer, &theirs));
-  *twin = !ours.incarnations.empty() && !theirs.incarnations.empty() &&
-          ours.sites.id(ours.self()) == theirs.sites.id(theirs.self());
+// Who a database is; nobody, if it tracks nothing.
+Status identity_of(sqlite3* db, std::optional<SiteId>* out) {
+  bool tracks = false;
+  SYNCLINE_TRY(has_companions(db, &tracks));
+  if (!tracks) return {};
+  Registry lives;
+  SYNCLINE_TRY(load_lives(db, &lives));
+  if (lives.incarnations.empty()) {
+    return {StatusCode::internal, "sync_incarnation names no site of this database"};
+  }
+  *out = lives.sites.id(lives.self());
   return {};
 }
 
@@ -119,14 +120,15 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
   const std::string label = "peer \"" + path + "\"";
   sqlite3_db_config(db_.get(), SQLITE_DBCONFIG_ENABLE_FKEY, enforces_foreign_keys(local) ? 1 : 0,
                     nullptr);
-  bool tracks = false, twin = false;
-  const Status read = look_at(local, db_.get(), &tracks, &twin);
+  std::optional<SiteId> ours, theirs;
+  SYNCLINE_TRY(identity_of(local, &ours));
+  const Status read = identity_of(db_.get(), &theirs);
   if (!read.ok()) return {read.code(), label + ": " + read.message(), read.hint()};
-  if (!tracks) {
+  if (!theirs) {
     return {StatusCode::refused, label + " tracks no table yet",
             "load the extension there and SELECT sync_enable('your_table')"};
   }
-  if (twin) SYNCLINE_TRY(take_new_identity(local));
+  if (ours == theirs) SYNCLINE_TRY(take_new_identity(local));
   // Without a mutex, although one was asked for, the library is for a single thread.
   const bool threads = sqlite3_db_mutex(db_.get()) != nullptr;
   endpoint_ = std::make_unique<BackgroundPeer>(db_.get(), label, drift_ms_max, threads);

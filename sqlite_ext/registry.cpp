@@ -80,12 +80,10 @@ struct TableNotes {
 Status load_meta(sqlite3* db, Registry* out, TableNotes* notes) {
   Statement s;
   SYNCLINE_TRY(s.prepare(db, "SELECT key,value FROM main.sync_meta"));
-  int64_t format = 0;
   for (bool row = true;;) {
     SYNCLINE_TRY(s.next(&row));
-    if (!row) break;
+    if (!row) return {};
     const std::string_view key = s.bytes(0);
-    if (key == "format") format = s.integer(1);
     if (key == "name") out->name = s.text(1);
     if (key == "schema_version") out->schema_version = s.integer(1);
     if (key == "folded") out->folded = static_cast<uint64_t>(s.integer(1));
@@ -96,11 +94,6 @@ Status load_meta(sqlite3* db, Registry* out, TableNotes* notes) {
     if (key == "local") notes->local = s.text(1);
     if (key == "next_table") out->next_table = static_cast<uint32_t>(s.integer(1));
   }
-  if (format == kStoreFormat) return {};
-  return {StatusCode::unsupported_version,
-          "the sync_ tables of this database have format " + std::to_string(format) +
-              ", this extension knows " + std::to_string(kStoreFormat),
-          "load the release of syncline that wrote them, or a newer one"};
 }
 
 Status load_sites(sqlite3* db, Registry* out) {
@@ -287,7 +280,15 @@ Status has_companions(sqlite3* db, bool* yes) {
   SYNCLINE_TRY(
       query_integer(db, "SELECT 1 FROM main.sqlite_schema WHERE name='sync_meta'", 0, &found));
   *yes = found != 0;
-  return {};
+  if (!*yes) return {};
+  int64_t format = 0;
+  SYNCLINE_TRY(
+      query_integer(db, "SELECT value FROM main.sync_meta WHERE key='format'", 0, &format));
+  if (format == kStoreFormat) return {};
+  return {StatusCode::unsupported_version,
+          "the sync_ tables of this database have format " + std::to_string(format) +
+              ", this extension knows " + std::to_string(kStoreFormat),
+          "load the release of syncline that wrote them, or a newer one"};
 }
 
 Status load_registry(sqlite3* db, Registry* out) {

@@ -82,10 +82,10 @@ struct Registry {
   int64_t position(uint32_t number) const;
 };
 
-// Whether this database has companions: whether it tracks, or has tracked, a table.
+// Whether this database has companions: whether it tracks, or has tracked, a table. Errors:
+// unsupported_version if another release wrote them.
 Status has_companions(sqlite3* db, bool* yes);
-// Reads everything; `exists` is false on a database without companions. Errors:
-// unsupported_version if a newer release wrote them.
+// Reads everything; `exists` is false on a database without companions. Errors: as has_companions.
 Status load_registry(sqlite3* db, Registry* out);
 // Creates the companions and an identity. REQUIRES: a write transaction.
 Status create_registry(sqlite3* db, Registry* out);

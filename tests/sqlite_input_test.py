@@ -300,6 +300,12 @@ def _(t):
     empty = t.sqlite("empty")
     empty.run("CREATE TABLE t(id INTEGER PRIMARY KEY)")
     raises(lambda: sync(a, empty), "tracks no table")
+    newer = t.sqlite("newer")
+    newer.run("CREATE TABLE t(id INTEGER PRIMARY KEY, x)")
+    newer.value("SELECT sync_enable('t')")
+    newer.run("UPDATE sync_meta SET value = 99 WHERE key = 'format';"
+              "ALTER TABLE sync_incarnation RENAME TO sync_of_another_release")
+    raises(lambda: sync(a, newer), "newer.db", "format 99")
     message = raises(lambda: a.value(
         "SELECT sync_now('postgresql://u:secret@127.0.0.1:1/db?connect_timeout=1')"))
     assert "secret" not in message, message
