@@ -1,6 +1,7 @@
 // Applying where metadata has melted: a full exchange, and who may speak to whom.
 // docs/merge_rules.md, "Melting", has the rules.
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "apply_run.h"
@@ -373,6 +374,35 @@ bool ApplyRun::same_values(const TableInfo& table, std::span<const Value> a,
     if (!table.is_key(c) && !a[c].identical(b[c])) return false;
   }
   return true;
+}
+
+// A delete that the sender may forget without a trace came to stand beside versions that it does
+// not know. It gets a name of ours: whoever hears only of what the sender forgot takes the old one
+// for seen, and would miss it there.
+Status ApplyRun::name_delete(const TableInfo& table, const RowState& theirs, Work* work) {
+  RowState& row = work->after;
+  const auto unseen = [&](const Version& v) {
+    return !v.dead && !theirs.holds(kRowNote, v.site, v.seq);
+  };
+  const auto fading = [&](const Version& v) {
+    return v.dead && header_->melted.knows(v) && theirs.holds(kRowNote, v.site, v.seq);
+  };
+  if (!any_version(row, fading) || !any_version(row, unseen)) return {};
+  std::map<std::pair<SiteIndex, uint64_t>, Version> names;
+  const auto rename = [&](Version* v) -> Status {
+    if (!fading(*v)) return {};
+    const auto [name, made] = names.try_emplace({v->site, v->seq});
+    if (made) SYNCLINE_TRY(new_tombstone(table, work->local->key, v->hlc, &name->second));
+    *v = name->second;
+    return {};
+  };
+  for (Version& v : row.rest)
+    SYNCLINE_TRY(rename(&v));
+  for (CellVersion& c : row.cells)
+    SYNCLINE_TRY(rename(&c.version));
+  sort_versions(&row);
+  work->news = true;
+  return {};
 }
 
 // A melted version of theirs came to stand beside versions of ours that they do not know. Which of

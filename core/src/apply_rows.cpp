@@ -124,7 +124,10 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
     return {};
   }
   join_rows(work->before, here, *theirs, there, site_.sites, &work->after);
-  if (header_->full) SYNCLINE_TRY(face_melted(table, theirs->state, work));
+  if (header_->full) {
+    SYNCLINE_TRY(name_delete(table, theirs->state, work));
+    SYNCLINE_TRY(face_melted(table, theirs->state, work));
+  }
   work->news = work->news || news;
   work->after.context = context_for(work->before.context, row.context);
   *touched = work->news || work->after.context != work->before.context ||

@@ -104,6 +104,7 @@ class ApplyRun {
   static bool same_values(const TableInfo& table, std::span<const Value> a,
                           std::span<const Value> b);
   bool melted_otherwise(const TableInfo& table, const Work& work) const;
+  Status name_delete(const TableInfo& table, const RowState& theirs, Work* work);
   Status face_melted(const TableInfo& table, const RowState& theirs, Work* work);
   Status delete_again(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                       Work* work);

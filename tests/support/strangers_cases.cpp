@@ -261,6 +261,28 @@ TEST_CASE("melting: a claim of a life that was given up does not divide those wh
   }
 }
 
+TEST_CASE("melting: a delete is not lost where it met a row that those who forgot it had not seen",
+          "[melting][unit]") {
+  Strangers s;
+  s.a.add_item(1, "of a", 10);
+  s.a.add_item(2, "two", 20);
+  s.c.swap_with(&s.a);
+  s.b.add_item(1, "of b", 11);
+  s.d.pull(&s.b);
+  s.a.erase_item(1);
+  for (int i = 0; i < 2; ++i) s.c.swap_with(&s.a);
+  maintain(&s.a, 0);
+  s.b.pull(&s.a);  // the tombstone, which a can drop from now on
+  CHECK(s.b.conflicts() == std::vector<std::string>{"update_delete"});
+  REQUIRE(maintain(&s.a).melted > 0);
+  s.d.pull(&s.a);  // no trace of it
+  meet_all({&s.a, &s.b, &s.c, &s.d});
+  for (const Database* db : {&s.a, &s.b, &s.c, &s.d}) {
+    CHECK(db->has_item(1));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
 TEST_CASE("melting: two groups that never met keep what both have", "[melting][unit]") {
   Database a(1), b(2);
   a.add_item(1, "same", 1);
