@@ -227,12 +227,25 @@ sqlite3_module make_module() {
   return module;
 }
 
+// SELECT sync_check(): the same name as a scalar function says how it is called.
+void explain_call(sqlite3_context* context, int, sqlite3_value**) {
+  const auto* function = static_cast<const TableFunction*>(sqlite3_user_data(context));
+  const std::string name = function->name;
+  const bool view = function->argument_count == 0;
+  give_error(context, Status(StatusCode::invalid_argument,
+                             name + (view ? " is a view" : " gives rows, as a table does"),
+                             "SELECT * FROM " + name + (view ? "" : "(...)")));
+}
+
 }  // namespace
 
 int register_table_function(sqlite3* db, const TableFunction* function) {
   static const sqlite3_module module = make_module();
-  return sqlite3_create_module_v2(db, function->name, &module, const_cast<TableFunction*>(function),
-                                  nullptr);
+  auto* self = const_cast<TableFunction*>(function);
+  const int rc = sqlite3_create_function_v2(db, function->name, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                                            self, explain_call, nullptr, nullptr, nullptr);
+  if (rc != SQLITE_OK) return rc;
+  return sqlite3_create_module_v2(db, function->name, &module, self, nullptr);
 }
 
 }  // namespace syncline

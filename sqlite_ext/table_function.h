@@ -38,7 +38,8 @@ struct TableFunction {
   Status (*open)(sqlite3* db, Arguments arguments, std::unique_ptr<RowSource>* out);
 };
 
-// Registers `function`, which must live as long as the process. Returns SQLite's code.
+// Registers `function`, which must live as long as the process, and a scalar function of the same
+// name whose error says that it is read as a table. Returns SQLite's code.
 int register_table_function(sqlite3* db, const TableFunction* function);
 
 // Gives a value to SQLite, which copies its bytes.

@@ -388,5 +388,14 @@ def _(t):
     assert db.json("SELECT sync_hello()")["tables"][0]["name"] == "task"
 
 
+@test("sqlite input: what is read as a table says so when it is called as a scalar function")
+def _(t):
+    db = t.sqlite()
+    raises(lambda: db.value("SELECT sync_check()"), "SELECT * FROM sync_check(...)")
+    raises(lambda: db.value("SELECT sync_changes_since(NULL)"), "SELECT * FROM sync_changes_since")
+    raises(lambda: db.value("SELECT sync_sites()"), "sync_sites is a view", "FROM sync_sites")
+    raises(lambda: db.value("SELECT sync_events(1, 2)"), "as a table does")
+
+
 if __name__ == "__main__":
     main()
