@@ -8,6 +8,8 @@ import sys
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/support")
 from harness import ROOT, main, test  # noqa: E402
+sys.path.insert(0, str(ROOT / "scripts"))
+from mutate import MUTATIONS  # noqa: E402
 
 CODE = (".c", ".h", ".cpp", ".hpp")
 TEXT = CODE + (".py", ".sh", ".sql", ".txt", ".cmake", ".spec", ".map", ".md", "Makefile", ".in")
@@ -197,6 +199,14 @@ def _(_t):
                 findings.append(f"{name}: not in core/CMakeLists.txt")
             if not re.search(rf"\b{stem[1]}\.o\b", pgxs):
                 findings.append(f"{name}: no {stem[1]}.o in pg_ext/Makefile")
+    report(findings)
+
+
+@test("tidy: what scripts/mutate.py breaks stands in the core, once")
+def _(_t):
+    findings = [f"{name} has the source of \"{rule}\" {count} times"
+                for rule, name, source, _ in MUTATIONS
+                for count in [(ROOT / "core/src" / name).read_text().count(source)] if count != 1]
     report(findings)
 
 
