@@ -13,17 +13,7 @@ namespace syncline::pg {
 
 namespace {
 
-// The texts of SlRecord, as members.
-constexpr std::string ConflictText::*kTexts[] = {
-    &ConflictText::id,           &ConflictText::table_name,  &ConflictText::pk,
-    &ConflictText::column_name,  &ConflictText::kind,        &ConflictText::severity,
-    &ConflictText::status,       &ConflictText::base,        &ConflictText::local,
-    &ConflictText::remote,       &ConflictText::winner,      &ConflictText::policy,
-    &ConflictText::local_site,   &ConflictText::remote_site, &ConflictText::local_at,
-    &ConflictText::remote_at,    &ConflictText::resolved_at, &ConflictText::resolved_by,
-    &ConflictText::note,         &ConflictText::local_actor, &ConflictText::remote_actor,
-    &ConflictText::how,          &ConflictText::choice};
-static_assert(std::size(kTexts) == SL_CONFLICT_TEXTS);
+static_assert(std::size(kConflictTexts) == SL_CONFLICT_TEXTS);
 
 // Refusals that are about the row: of a constraint, of a type, or of a trigger that says so.
 bool is_about_the_row(const SlFailure& failure) {
@@ -60,7 +50,8 @@ Status load_conflict(std::string_view id, StoredConflict* out) {
   record.id = bytes(id);
   SYNCLINE_TRY(guard(sl_leaf_load_record, &record));
   if (!record.found) return unknown_conflict(id);
-  for (size_t i = 0; i < std::size(kTexts); ++i) out->text.*kTexts[i] = view(record.texts[i]);
+  for (size_t i = 0; i < std::size(kConflictTexts); ++i)
+    out->text.*kConflictTexts[i] = view(record.texts[i]);
   out->table = record.table;
   out->key = view(record.key);
   out->reopens = view(record.reopens);

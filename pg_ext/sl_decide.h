@@ -57,7 +57,7 @@ void slb_suggest_policies(const SlTableDef *table, const uint32_t *unique, uint3
 
 /* ---- sl_record.c ----------------------------------------------------------------------------- */
 
-/* The texts of a conflict on record, in the order in which pg_decide.cpp lists them. */
+/* The texts of a conflict on record, in the order of kConflictTexts. */
 #define SL_CONFLICT_TEXTS 23
 
 typedef struct SlRecord

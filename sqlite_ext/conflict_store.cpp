@@ -152,21 +152,6 @@ Status record_conflicts(sqlite3* db, const SiteTable& sites,
   return {};
 }
 
-namespace {
-
-// The columns of sync_conflicts, as members.
-constexpr std::string ConflictText::*kTexts[] = {
-    &ConflictText::id,           &ConflictText::table_name,  &ConflictText::pk,
-    &ConflictText::column_name,  &ConflictText::kind,        &ConflictText::severity,
-    &ConflictText::status,       &ConflictText::base,        &ConflictText::local,
-    &ConflictText::remote,       &ConflictText::winner,      &ConflictText::policy,
-    &ConflictText::local_site,   &ConflictText::remote_site, &ConflictText::local_at,
-    &ConflictText::remote_at,    &ConflictText::resolved_at, &ConflictText::resolved_by,
-    &ConflictText::note,         &ConflictText::local_actor, &ConflictText::remote_actor,
-    &ConflictText::how,          &ConflictText::choice};
-
-}  // namespace
-
 Status load_conflict(sqlite3* db, std::string_view id, StoredConflict* out) {
   Statement s;
   SYNCLINE_TRY(s.prepare(
@@ -181,7 +166,7 @@ Status load_conflict(sqlite3* db, std::string_view id, StoredConflict* out) {
   SYNCLINE_TRY(s.next(&row));
   if (!row) return unknown_conflict(id);
   int at = 0;
-  for (const auto member : kTexts) out->text.*member = s.text(at++);
+  for (const auto member : kConflictTexts) out->text.*member = s.text(at++);
   out->table = static_cast<uint32_t>(s.integer(at));
   out->key = s.text(at + 1);
   out->reopens = s.text(at + 2);

@@ -18,6 +18,17 @@ struct ConflictText {
   std::string note, resolved_at, resolved_by, how, choice;
 };
 
+// Its members in the order in which both hosts read them from their table of conflicts.
+inline constexpr std::string ConflictText::*kConflictTexts[] = {
+    &ConflictText::id,           &ConflictText::table_name,  &ConflictText::pk,
+    &ConflictText::column_name,  &ConflictText::kind,        &ConflictText::severity,
+    &ConflictText::status,       &ConflictText::base,        &ConflictText::local,
+    &ConflictText::remote,       &ConflictText::winner,      &ConflictText::policy,
+    &ConflictText::local_site,   &ConflictText::remote_site, &ConflictText::local_at,
+    &ConflictText::remote_at,    &ConflictText::resolved_at, &ConflictText::resolved_by,
+    &ConflictText::note,         &ConflictText::local_actor, &ConflictText::remote_actor,
+    &ConflictText::how,          &ConflictText::choice};
+
 enum class DiffFormat : uint8_t { text, side_by_side, html };
 // Empty: text. Errors: invalid_argument, naming the nearest known one.
 Status diff_format_from_name(std::string_view name, DiffFormat* out);
