@@ -103,17 +103,6 @@ sl_encode_interval(const Interval *interval, char *text)
 #endif
 }
 
-/* Splits a qualified name; an error if it is malformed. */
-static inline List *
-sl_qualified_name_list(const char *name)
-{
-#if PG_VERSION_NUM >= 160000	/* soft errors */
-	return stringToQualifiedNameList(name, NULL);
-#else
-	return stringToQualifiedNameList(name);
-#endif
-}
-
 /* The index of the primary key, or InvalidOid. */
 static inline Oid
 sl_primary_key_index(Relation relation)

@@ -229,6 +229,7 @@ extern void sl_log_update_all(Relation relation, int64 mask);
 
 /* Finds a table by what the caller wrote; an error with a hint if there is none. */
 extern Oid	sl_find_relation(const char *name);
+extern const char *sl_travel_name(const char *name);
 /* Raises, with reason and hint, unless the relation can be tracked. */
 extern void sl_refuse_untrackable(Relation relation);
 /* The nearest of the names that a query gives; NULL: none is near. */

@@ -45,7 +45,8 @@ read_on_delete(const JsonbValue *value, SlEnableOptions *options)
 	}
 	if (options->on_delete == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("on_delete cannot be \"%s\"", text),
+						value->type == jbvString ? errmsg("on_delete cannot be \"%s\"", text) :
+						errmsg("on_delete is not a string"),
 						errhint("One of \"update_wins\", \"delete_wins\", "
 								"\"last_writer\".")));
 }

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
 #define REFUSE(reason, suggestion) \
@@ -89,6 +90,21 @@ no_such_table(const char *name)
 			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
 }
 
+/* The relation that SQL would mean by the name; InvalidOid: none, or it is no name. */
+static Oid
+find_as_sql_reads_it(const char *name)
+{
+	List	   *parts;
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || parts == NIL)
+		return InvalidOid;
+	foreach(cell, parts)
+		names = lappend(names, makeString(pstrdup(lfirst(cell))));
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+}
+
 /*
  * A name is taken as it stands first, so that 'Order Item' works as it does in SQLite; then as SQL
  * would read it, with a schema and quotes.
@@ -101,11 +117,21 @@ sl_find_relation(const char *name)
 	if (!OidIsValid(relid) &&
 		(strchr(name, '"') != NULL ||
 		 (strpbrk(name, ".ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL && strpbrk(name, " ;()") == NULL)))
-		relid = RangeVarGetRelid(makeRangeVarFromNameList(sl_qualified_name_list(name)), NoLock,
-								 true);
+		relid = find_as_sql_reads_it(name);
 	if (!OidIsValid(relid))
 		no_such_table(name);
 	return relid;
+}
+
+/* The name under which a table travels that is named as SQL does: 'public.task' is "task". */
+const char *
+sl_travel_name(const char *name)
+{
+	Oid			relid = InvalidOid;
+
+	if (!OidIsValid(RelnameGetRelid(name)) && strpbrk(name, ".\"") != NULL)
+		relid = find_as_sql_reads_it(name);
+	return OidIsValid(relid) && sl_table_by_relid(relid) != NULL ? get_rel_name(relid) : name;
 }
 
 /* ---- what cannot be tracked ------------------------------------------------------------------ */
@@ -151,14 +177,47 @@ refuse_inheritance(Relation relation, const char *name)
 		REFUSE("other tables inherit from it", "ALTER TABLE ... NO INHERIT the children first.");
 }
 
+/* The server finds no rows by a primary key that is deferrable: it counts as none. */
 static bool
-has_ordinary_key(Relation relation)
+has_deferrable_key(Relation relation)
 {
-	Relation	index = index_open(sl_primary_key_index(relation), AccessShareLock);
-	bool		ordinary = index->rd_rel->relam == BTREE_AM_OID;
+	ListCell   *cell;
+	bool		found = false;
 
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		found = found || (index->rd_index->indisprimary && !index->rd_index->indimmediate);
+		index_close(index, NoLock);
+	}
+	return found;
+}
+
+static void
+refuse_key(Relation relation, const char *name)
+{
+	Relation	index;
+
+	if (!OidIsValid(sl_primary_key_index(relation)))
+	{
+		if (has_deferrable_key(relation))
+			REFUSE("its primary key is deferrable", "Make it NOT DEFERRABLE.");
+		REFUSE("it has no primary key",
+			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
+	}
+	index = index_open(sl_primary_key_index(relation), AccessShareLock);
+	if (index->rd_rel->relam != BTREE_AM_OID)
+		REFUSE("its primary key is over periods of time", "Track a table with an ordinary key.");
+	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+	{
+		int			attnum = index->rd_index->indkey.values[i];
+
+		if (TupleDescAttr(RelationGetDescr(relation), attnum - 1)->attgenerated != '\0')
+			REFUSE("its primary key has a generated column, and those do not travel",
+				   "Track a table with a key of ordinary columns.");
+	}
 	index_close(index, NoLock);
-	return ordinary;
 }
 
 void
@@ -171,9 +230,5 @@ sl_refuse_untrackable(Relation relation)
 		REFUSE("it belongs to the system or to Syncline", "Name a table of your own.");
 	refuse_kind(relation, name);
 	refuse_inheritance(relation, name);
-	if (!OidIsValid(sl_primary_key_index(relation)))
-		REFUSE("it has no primary key",
-			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
-	if (!has_ordinary_key(relation))
-		REFUSE("its primary key is over periods of time", "Track a table with an ordinary key.");
+	refuse_key(relation, name);
 }

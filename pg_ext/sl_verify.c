@@ -323,13 +323,13 @@ sl_sync_answer(PG_FUNCTION_ARGS)
 Datum
 sl_sync_digest(PG_FUNCTION_ARGS)
 {
-	text	   *name;
+	const char *name;
 	SlStatus	status;
 	SlBytes		digest;
 
 	sl_need_argument(fcinfo, 0, "the name of the table is missing or NULL", NULL);
-	name = PG_GETARG_TEXT_PP(0);
-	digest = slb_digest((SlBytes) {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)}, &status);
+	name = sl_travel_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	digest = slb_digest((SlBytes) {name, strlen(name)}, &status);
 	sl_report(&status);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(digest.data, digest.size));
 }

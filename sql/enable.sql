@@ -18,6 +18,8 @@ SELECT table_name, primary_key, columns FROM sync_tables;
 CREATE VIEW v AS SELECT 1 AS id;
 CREATE MATERIALIZED VIEW mv AS SELECT 1 AS id;
 CREATE TABLE nokey (a int);
+CREATE TABLE deferred (id int PRIMARY KEY DEFERRABLE);
+CREATE TABLE computed (a int, b int GENERATED ALWAYS AS (a + 1) STORED, PRIMARY KEY (b));
 CREATE TEMP TABLE temporary (id int PRIMARY KEY);
 CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
 CREATE TABLE whole (id int PRIMARY KEY) PARTITION BY RANGE (id);
@@ -31,6 +33,8 @@ CREATE FOREIGN TABLE far (id int) SERVER s;
 SELECT sync_enable('v');
 SELECT sync_enable('mv');
 SELECT sync_enable('nokey');
+SELECT sync_enable('deferred');
+SELECT sync_enable('computed');
 SELECT sync_enable('temporary');
 SELECT sync_enable('unlogged');
 SELECT sync_enable('whole');
@@ -43,8 +47,11 @@ SELECT sync_enable('pg_class');
 SELECT sync_enable('syncline.tbl');
 SELECT sync_enable('parnt');
 SELECT sync_enable('no such thing at all');
+SELECT sync_enable('public.');                   -- no name to SQL
+SELECT sync_enable('"parent');
 SELECT sync_enable('parent', '{"on_delte": "update_wins"}');
 SELECT sync_enable('parent', '{"on_delete": "never"}');
+SELECT sync_enable('parent', '{"on_delete": null}');
 SELECT sync_enable('parent', '[1]');
 
 \set VERBOSITY sqlstate
@@ -83,6 +90,7 @@ DROP ROLE regress_guest;
 DROP SCHEMA other CASCADE;
 DROP FOREIGN TABLE far;
 DROP FOREIGN DATA WRAPPER w CASCADE;
+DROP TABLE deferred, computed;
 DROP TABLE "Order Item", parent, generated, nokey, temporary, unlogged, whole, derived, base;
 DROP VIEW v;
 DROP MATERIALIZED VIEW mv;
