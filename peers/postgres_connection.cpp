@@ -126,8 +126,7 @@ Status PostgresConnection::check_url(const std::string& url) {
   libpq_->conninfo_free(parsed);
   if (options_.password_required && !has_password) {
     return Status(StatusCode::refused, "a password is required in the URL of the peer",
-                  "only superusers may connect with the server's own credentials; put a password "
-                  "in the URL or in a user mapping");
+                  "only superusers may connect with the server's own credentials");
   }
   return {};
 }
@@ -194,7 +193,9 @@ Status PostgresConnection::connect_error() const {
   }
   StatusCode code = state.empty() ? StatusCode::peer_failed : code_of_sqlstate(state);
   const bool asked = !hint.empty() || message.find("Is the server running") != std::string::npos;
-  if (!asked && code == StatusCode::peer_failed) hint = "is the server running?";
+  if (!asked && code == StatusCode::peer_failed) {
+    hint = "check the URL, and that the server is running";
+  }
   return Status(code, message, hint);
 }
 

@@ -111,9 +111,10 @@ bool take_keep(std::string* url) {
   return false;
 }
 
-std::string mask_password(std::string_view url) {
-  if (!is_postgres_url(url)) return mask_keywords(url);
-  size_t authority = url.find(':') + 1;
+namespace {
+
+// `authority`: where it begins, or slashes before it.
+std::string mask_url(std::string_view url, size_t authority) {
   while (authority < url.size() && url[authority] == '/')
     authority++;
   size_t at = url.rfind('@');
@@ -140,6 +141,15 @@ std::string mask_password(std::string_view url) {
     out += mask_query(url.substr(query + 1));
   }
   return out;
+}
+
+}  // namespace
+
+std::string mask_password(std::string_view url) {
+  if (is_postgres_url(url)) return mask_url(url, url.find(':') + 1);
+  // A misspelt URL, or one without its beginning, has its password in the same place.
+  const size_t slashes = url.find("//");
+  return mask_keywords(mask_url(url, slashes == std::string_view::npos ? 0 : slashes));
 }
 
 }  // namespace syncline

@@ -10,8 +10,8 @@ namespace syncline {
 bool is_postgres_url(std::string_view url);
 
 // The URL with every password in it replaced by "***": in the authority (user:password@host), in
-// the query (?password=, ?sslpassword=), and in libpq's keyword form (password=...). Text that is
-// no URL comes back unchanged unless it holds such a keyword.
+// the query (?password=, ?sslpassword=), and in libpq's keyword form (password=...). A misspelt URL
+// is masked like a right one; other text comes back unchanged unless it holds such a keyword.
 std::string mask_password(std::string_view url);
 
 // Takes the parameter keep=1 or keep=0 out of the query of a URL, which libpq would not know. True

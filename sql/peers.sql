@@ -7,6 +7,8 @@ SELECT sync_add_peer('hub', 'postgresql://hub2.example/app');
 SELECT name, url FROM sync_peers ORDER BY name;
 \set VERBOSITY terse
 SELECT sync_add_peer('file', 'device.db');
+SELECT sync_add_peer('hub', 'postgresq://me:secret@hub.example/app');
+SELECT sync_now('https://me:secret@hub.example/app');
 SELECT sync_add_peer('', 'postgresql://x/y');
 SELECT sync_add_peer('x', 'postgresql://x/y', '{"directions": "pull"}');
 SELECT sync_remove_peer('hbu');

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "peers/postgres_url.h"
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/operation.h"
 
@@ -105,7 +106,8 @@ Status FilePeer::open(sqlite3* local, const std::string& path, uint64_t drift_ms
   const std::string file = path_of_uri(path);
   std::error_code error;
   if (file.empty() || file == ":memory:" || !std::filesystem::exists(file, error)) {
-    return {StatusCode::refused, "there is no database file \"" + path + "\"",
+    // It may have been meant for a URL.
+    return {StatusCode::refused, "there is no database file \"" + mask_password(path) + "\"",
             "check the path; to fill a new database, open it and call sync_clone there"};
   }
   if (same_file(local, file)) {

@@ -22,7 +22,13 @@ TEST_CASE("peers: a URL is shown without its password, however it is written", "
       {"postgresql:///d?host=/tmp&password:secret", "postgresql:///d?host=/tmp&password=***"},
       {"host=x password=abc user=u", "host=x password=*** user=u"},
       {"host=x password = 'a b' user=u", "host=x password = *** user=u"},
+      {"postgresq://u:p@h/d", "postgresq://u:***@h/d"},
+      {"http://u:p@h/d?password=x", "http://u:***@h/d?password=***"},
+      {"postgresql//u:p/w@h/d", "postgresql//u:***@h/d"},
+      {"u:p@h/d", "u:***@h/d"},
+      {"host=x password=a:b@c user=u", "host=x password=*** user=u"},
       {"file:x.db?mode=ro", "file:x.db?mode=ro"},
+      {"file:///a/x.db?mode=ro", "file:///a/x.db?mode=ro"},
       {"other.db", "other.db"},
       {"", ""},
   };

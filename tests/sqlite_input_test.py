@@ -310,6 +310,8 @@ def _(t):
         "SELECT sync_now('postgresql://u:secret@127.0.0.1:1/db?connect_timeout=1')"))
     assert "secret" not in message, message
     assert message.lower().count("is the server running") == 1, message
+    message = raises(lambda: a.value("SELECT sync_now('postgresq://u:secret@127.0.0.1/db')"))
+    assert "secret" not in message and "no database file" in message, message
     a.value("SELECT sync_add_peer('hub', 'postgresql://u:secret@127.0.0.1:1/db')")
     raises(lambda: a.value("SELECT sync_now('hub')"))
     assert a.rows("SELECT name, url, failures, breaker FROM sync_peers") == [
