@@ -392,6 +392,8 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	relation_close(relation, NoLock);
 
 	sl_merge_begin("sync_enable");
+	if (options.local != NIL)
+		sl_fold(false);			/* what was written while the columns still travelled */
 	relation = open_owned(name, ShareRowExclusiveLock);
 	sl_refuse_untrackable(relation);
 	SPI_connect();
@@ -400,8 +402,9 @@ sl_sync_enable(PG_FUNCTION_ARGS)
 	table = sl_table_by_relid(relid);
 	already = table != NULL;
 	number = already ? table->number : register_table(relation, &adopted);
-	if (!already)
-		sl_apply_enable_options(relation, number, &options);
+	if (already)
+		options.on_delete = NULL;	/* sync_set_policy changes it */
+	sl_apply_enable_options(relation, number, &options);
 	relation_close(relation, NoLock);
 	if (!already)
 	{
@@ -447,7 +450,9 @@ not_tracked(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("\"%s\" is not a tracked table", name),
-			 near != NULL ? errhint("Did you mean \"%s\"?", near) : 0));
+			 near == NULL ? 0 : strcmp(near, name) == 0
+			 ? errhint("search_path does not lead to it: name it with its schema.")
+			 : errhint("Did you mean \"%s\"?", near)));
 }
 
 Relation
