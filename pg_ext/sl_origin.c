@@ -21,6 +21,9 @@
 PG_FUNCTION_INFO_V1(sl_sync_set_actor);
 PG_FUNCTION_INFO_V1(sl_sync_set_context);
 
+#define ACTOR_BYTES_MAX 1024
+#define CONTEXT_BYTES_MAX 65536
+
 bool		sl_origin_said = false;
 
 /* In TopMemoryContext; NULL: not said. */
@@ -140,6 +143,9 @@ sl_sync_set_actor(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("sync_set_actor needs a name, not an empty text"),
 				 errhint("NULL takes the name back.")));
+	if (strlen(name) > ACTOR_BYTES_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the actor's name is longer than %d bytes", ACTOR_BYTES_MAX)));
 	(void) origin_text(name, context);
 	say(&actor, name);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
@@ -158,6 +164,9 @@ sl_sync_set_context(PG_FUNCTION_ARGS)
 	}
 	jsonb = PG_GETARG_JSONB_P(0);
 	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+	if (strlen(text) > CONTEXT_BYTES_MAX)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("the context is longer than %d bytes", CONTEXT_BYTES_MAX)));
 	(void) origin_text(actor, text);
 	say(&context, text);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));

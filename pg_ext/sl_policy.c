@@ -9,6 +9,7 @@
 #include "sl_log.h"
 
 #include "access/relation.h"
+#include "access/table.h"
 #include "catalog/index.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
@@ -306,8 +307,8 @@ sl_sync_suggest_policies(PG_FUNCTION_ARGS)
 	uint32		count = 0;
 
 	sl_need_argument(fcinfo, 0, "the name of the table is missing or NULL", NULL);
-	relation = relation_open(sl_find_relation(text_to_cstring(PG_GETARG_TEXT_PP(0))),
-							 AccessShareLock);
+	relation = table_open(sl_find_relation(text_to_cstring(PG_GETARG_TEXT_PP(0))),
+						  AccessShareLock);
 	describe_relation(relation, &def);
 	indexes = RelationGetIndexList(relation);
 	unique = palloc((list_length(indexes) * INDEX_MAX_KEYS + 1) * sizeof(uint32));
@@ -326,6 +327,6 @@ sl_sync_suggest_policies(PG_FUNCTION_ARGS)
 	sl_begin_rows(fcinfo);
 	slb_suggest_policies(&def, unique, count, fcinfo->resultinfo, &status);
 	sl_report(&status);
-	relation_close(relation, NoLock);
+	table_close(relation, NoLock);
 	return (Datum) 0;
 }

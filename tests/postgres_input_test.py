@@ -49,6 +49,11 @@ def _(t):
                 ("SELECT sync_now()", "and there are none"),
                 ("SELECT sync_now('postgresql:///x', '{\"direction\": \"up\"}')",
                  'option "direction" of sync_now'),
+                ("SELECT * FROM sync_explain('task', NULL)", "the key of task is missing or NULL"),
+                (f"SELECT sync_set_actor('{'x' * 1025}')",
+                 "the actor's name is longer than 1024 bytes"),
+                (f"SELECT sync_set_context('\"{'x' * 65535}\"')",
+                 "the context is longer than 65536 bytes"),
         ):
             raises(lambda: database.run(sql), words)  # pylint: disable=cell-var-from-loop
         assert "true" in str(database.value("SELECT sync_enable('task', NULL)"))
@@ -63,6 +68,46 @@ def _(t):
     db.run("CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.far (id int PRIMARY KEY)")
     raises(lambda: db.run("SELECT sync_enable('far')"), "does not exist", "elsewhere.far")
     db.run("SELECT sync_enable('elsewhere.far')")
+
+
+@test("postgres input: a table is named as SQL does wherever one is named")
+def _(t):
+    db = t.postgres()
+    db.run(f"CREATE SCHEMA elsewhere; {TASK}; CREATE TABLE elsewhere.far (id int PRIMARY KEY)")
+    db.run("SELECT sync_enable('task'), sync_enable('elsewhere.far')")
+    assert db.value("SELECT sync_digest('public.task')") == db.value("SELECT sync_digest('task')")
+    assert db.value("SELECT sync_digest('elsewhere.\"far\"')") == db.value(
+        "SELECT sync_digest('far')")
+    raises(lambda: db.run("SELECT * FROM sync_explain('far', 1)"), "search_path")
+    raises(lambda: db.run("SELECT sync_digest('\"task')"), '""task" is not tracked')
+    raises(lambda: db.run("SELECT * FROM sync_suggest_policies('task_pkey')"), "task_pkey")
+
+
+@test("postgres input: columns of a table that is tracked can be made local with sync_enable")
+def _(t):
+    db = t.postgres()
+    db.run(f"{TASK}; SELECT sync_enable('task')")
+    db.run("INSERT INTO task VALUES ('a', 'b', 1)")
+    raises(lambda: db.run("""SELECT sync_enable('task', '{"local": ["m"]}')"""), 'no column "m"')
+    raises(lambda: db.run("""SELECT sync_enable('task', '{"local": ["id"]}')"""), "primary key")
+    report = db.value("""SELECT sync_enable('task', '{"local": ["n"]}')""")
+    assert '"already": true' in report and '"n"' not in report, report
+    db.run("UPDATE task SET n = 2, u = 'c'")
+    assert db.rows("SELECT DISTINCT column_name FROM sync_changes") == [("u",)]
+    assert db.rows("SELECT column_name FROM sync_policies WHERE policy = 'local'") == [("n",)]
+
+
+@test("postgres input: an invariant that would write or lock is refused in plain words")
+def _(t):
+    db = t.postgres()
+    db.run(TASK)
+    for query in ("DELETE FROM task RETURNING id", "EXPLAIN SELECT 1",
+                  "WITH gone AS (DELETE FROM task RETURNING id) SELECT * FROM gone",
+                  "SELECT id FROM task FOR UPDATE", "SELECT 1; SELECT 2", ""):
+        raises(lambda: db.run(f"SELECT sync_invariant('i', '{query}')"),  # pylint: disable=W0640
+               "must be a query that writes nothing")
+    for query in ("SELECT id FROM task;", "TABLE task", "VALUES (true)"):
+        db.run(f"SELECT sync_invariant('i', '{query}')")
 
 
 @test("postgres input: sync_now under SET ROLE asks for a password and harms no server")

@@ -211,7 +211,11 @@ Status key_from_argument(const TableInfo& table, const Value& given, Arena* aren
                       "pass something like '{\"" + column.name + "\": ...}'");
       }
       value = value_from_json(column.kind, json_text(*member), arena);
-    } else if (table.key.size() > 1 || given.is(ValueKind::null) || given.is(ValueKind::absent)) {
+    } else if (given.is(ValueKind::null) || given.is(ValueKind::absent)) {
+      return Status(StatusCode::invalid_argument,
+                    "the key of " + table.name + " is missing or NULL",
+                    "pass its value, or something like '{\"" + column.name + "\": ...}'");
+    } else if (table.key.size() > 1) {
       return Status(StatusCode::invalid_argument,
                     "the key of " + table.name + " is to be a JSON object of its columns",
                     "pass something like '{\"" + column.name + "\": ...}'");
