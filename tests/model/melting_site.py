@@ -1,38 +1,17 @@
 """One site of the model of melting: its state, the chunks it makes and takes, and what it forgets.
+melting_join.py has what it makes of a row that comes.
 
 melting_model.py says what is modelled, names the rules, and runs several sites against each other.
 """
 from collections import namedtuple
 
-STAR = "*"  # the version that stands for what stood in a cell when all under M was forgotten
-COLS = ("e", "a", "b")  # existence, and two columns
+from melting_join import COLS, STAR, Joining, Payload, Row, leq, under, vmax, vmin
+
 LAST = 1 << 30  # after every key
 
 Token = namedtuple("Token", "sender serial number pos start full")
 Chunk = namedtuple("Chunk", "sender since start knowledge M full after upto last token follows "
                             "rows registry retired acks ghost gone")
-Payload = namedtuple("Payload", "cells ctx star whole")
-
-
-def vmax(*vectors):
-    out = {}
-    for vector in vectors:
-        for site, seq in vector.items():
-            if seq > out.get(site, 0):
-                out[site] = seq
-    return out
-
-
-def vmin(a, b):
-    return {s: min(q, b[s]) for s, q in a.items() if s in b}
-
-
-def leq(a, b):
-    return all(q <= b.get(s, 0) for s, q in a.items())
-
-
-def under(dot, vector):
-    return dot == STAR or dot[1] <= vector.get(dot[0], 0)
 
 
 class World:
@@ -76,8 +55,11 @@ class World:
 
     def shows(self, key, cells, star):
         """The visible row: alive if any version is, each column as its last live writer has it."""
-        if not any(not self.dead(key, d) for versions in cells.values() for d in versions):
-            return None
+        lives = any(not self.dead(key, d) for versions in cells.values() for d in versions)
+        return self.image(key, cells, star) if lives else None
+
+    def image(self, key, cells, star):
+        """The same of a deleted row too: as the last delete saw it."""
         out = {}
         for col in COLS[1:]:
             live = [d for d in cells.get(col, ()) if not self.dead(key, d)]
@@ -86,18 +68,7 @@ class World:
         return out
 
 
-class Row:
-    """State of a row. `star`: column -> (value, the dots it stood for: known to checks only)."""
-    __slots__ = ("cells", "ctx", "star")
-
-    def __init__(self):
-        self.cells, self.ctx, self.star = {}, {}, {}
-
-    def versions(self):
-        return [d for versions in self.cells.values() for d in versions]
-
-
-class Site:
+class Site(Joining):
     def __init__(self, ident, rules, world):
         self.id, self.rules, self.w = ident, rules, world
         self.seq, self.clock, self.serial = 0, 0, 0
@@ -107,6 +78,7 @@ class Site:
         self.incoming = {}  # sender -> token of an unfinished exchange
         self.stamp, self.checked = 0, -1  # grows with every change; when it was checked last
         self.ghost, self.gone = {}, {}  # for checks: never melts; what rows without trace stand for
+        self.pos, self.sweeps, self.alone = None, {}, False  # of a pass through the rows
         self.base = self.dot()
 
     def dot(self):
@@ -130,10 +102,7 @@ class Site:
     def meaning(self, key, col):
         """The versions of a cell, STAR read as what it stood for."""
         versions = self.cells(key).get(col, set())
-        out = versions - {STAR}
-        if STAR in versions:
-            out |= self.star(key)[col][1]
-        return out
+        return (versions - {STAR}) | (self.star(key)[col][1] if STAR in versions else frozenset())
 
     def here(self, key):
         return vmax(self.K, self.rows[key].ctx) if key in self.rows else self.K
@@ -161,20 +130,30 @@ class Site:
                 ghost.cells[c] = {self.base}
             self.values[key] = {c: (values.get(c), frozenset([self.base])) for c in COLS}
 
-    def write(self, key, kind, cols, values, replaces=None):
-        """`replaces(col)`: the versions that the ghost loses; by default all it has."""
+    def write(self, key, kind, cols, values):
+        dot = self.new_version(key, kind, values)
+        self.put(key, dot, {c: self.ghost_of(key, c) | self.meaning(key, c) for c in cols})
+
+    def new_version(self, key, kind, values, clock=None):
+        """A dot of ours; `clock` if it is not now."""
         dot = self.dot()
         self.stamp += 1
         self.clock += 1
-        self.w.writes[key, dot], self.w.hlc[dot] = (kind, self.clock, values), self.clock
-        meant = {c: self.meaning(key, c) for c in cols}
+        self.w.hlc[dot] = self.clock
+        self.w.writes[key, dot] = (kind, self.clock if clock is None else clock, values)
+        return dot
+
+    def put(self, key, dot, lost, beside=None):
+        """The version comes to stand in the cells of `lost`, which says what it supersedes, beside
+        what `beside` names of each."""
         row, ghost = self.wake(key), self.ghost.setdefault(key, Row())
-        for c in cols:
-            had = ghost.cells.get(c, set())
-            lost = had | meant[c] if replaces is None else replaces(c)
-            self.w.wrote((key, c), dot, lost)
-            row.cells[c] = {dot}
-            ghost.cells[c] = (had - lost) | {dot}
+        for c, gone in lost.items():
+            self.w.wrote((key, c), dot, gone)
+            row.cells[c] = {dot} | (beside[c] if beside else set())
+            ghost.cells[c] = (ghost.cells.get(c, set()) - gone) | {dot}
+
+    def ghost_of(self, key, col):
+        return self.ghost[key].cells.get(col, set()) if key in self.ghost else set()
 
     def renew(self, ident):
         """Goes on under a new id."""
@@ -295,7 +274,10 @@ class Site:
         begin anew, since what we began elsewhere will not end? Else it must ask us first."""
         if "apart_only" not in self.rules or chunk.follows is not None:
             return True
-        return not leq(self.M, self.K) or not leq(chunk.M, self.K)
+        if not leq(self.M, self.K):
+            return True
+        lesser = "order" not in self.rules or self.id > chunk.sender
+        return lesser and not leq(chunk.M, self.K)
 
     def finish(self, chunk):
         self.incoming.pop(chunk.sender, None)
@@ -326,119 +308,59 @@ class Site:
                              {d for d in theirs if d in ours or not under(d, here)}
         ghost.ctx = vmax(ghost.ctx, there)
 
-    def take_row(self, key, chunk):
-        sent = chunk.rows.get(key) or Payload({c: frozenset() for c in COLS}, {}, {}, True)
-        absent = key not in chunk.rows
-        there, here = vmax(chunk.knowledge, sent.ctx), self.here(key)
-        before, known = self.see(key), key in self.rows or key in self.values
-        news = any(not under(d, here) for v in sent.cells.values() for d in v)
-        if not known and not absent and not news and leq(chunk.M, here):
-            self.join_ghost(key, chunk)
-            return
-        m = vmin(self.M, here) if "m_known" in self.rules else self.M
-        stars = any(STAR in v for v in self.cells(key).values())
-        apart = chunk.full and stars and not leq(m, chunk.knowledge) and "apart" in self.rules
-        shown = self.w.shows(key, sent.cells, sent.star)
-        if apart and before is not None and not ("apart_equal" in self.rules and before == shown):
-            self.write(key, "insert", COLS, dict(before), lambda c: self.meaning(key, c))
-            apart = False
-        faced = set()  # cells where versions of ours stand beside a STAR of theirs
-        for c, theirs in sent.cells.items():
-            if self.join_cell(key, c, theirs, sent, chunk, here, there, m, known, apart):
-                faced.add(c)
-        self.join_ghost(key, chunk)
-        row = self.rows.get(key)
-        if row is None:
-            return
-        row.ctx = vmax(row.ctx, there)
-        if not row.versions():
-            del self.rows[key]
-        elif absent and not row.cells.get("e") and "rewrite" in self.rules:
-            self.write(key, "insert", COLS, dict(before))
-        elif faced and before is None:
-            images = [self.w.writes[key, d][2] for d in row.versions() if self.w.dead(key, d)]
-            if shown in images and "redelete" in self.rules:
-                self.write(key, "delete", COLS, dict(shown))
-        elif faced and "face" in self.rules:
-            self.write_beside(key, [c for c in COLS if c in faced], before, sent)
-
-    def write_beside(self, key, cols, values, sent):
-        """What is shown here, in place of our versions of these cells; theirs stay beside it."""
-        row = self.rows[key]
-        theirs = {c: row.cells[c] & sent.cells[c] for c in cols}
-        ours = {c: row.cells[c] - theirs[c] for c in cols}
-        self.write(key, "update", cols, {c: values.get(c) for c in cols}, lambda c: ours[c])
-        for c in cols:
-            row.cells[c] |= theirs[c]
-
-    def join_cell(self, key, c, theirs, sent, chunk, here, there, m, known, apart):
-        """The join of one cell; True if a STAR of theirs came to stand beside versions of ours."""
-        row, rules = self.wake(key), self.rules
-        ours = row.cells.get(c, set())
-        knows_theirs, known_there = leq(chunk.M, here), leq(m, there)
-        out = {d for d in ours if d != STAR and (d in theirs or not under(d, there) or (
-            "stands" in rules and STAR in theirs and STAR not in ours and knows_theirs and
-            under(d, chunk.M)))}
-        out |= {d for d in theirs if d != STAR and (d in ours or not under(d, here))}
-        named = {d for d in theirs if d != STAR and under(d, m) and d not in ours}
-        if not known and "take_dead" in rules:  # our row went: what is named under M stood here
-            out |= named
-        if STAR in ours:
-            if apart:
-                keep = STAR in theirs or named
-            elif knows_theirs:
-                keep = STAR in theirs or not known_there or named
-            else:
-                keep = STAR not in theirs and (not known_there or named)
-            if keep and named and STAR not in theirs and "named" in rules:
-                out |= named
-            elif keep and (STAR in theirs or not known_there or "named" in rules):
-                out.add(STAR)
-            if apart and STAR in theirs:
-                row.star[c] = (sent.star[c][0], row.star[c][1] | sent.star[c][1])
-            elif apart:
-                self.w.lose((key, c), row.star[c][1])
-        beside = bool(out - theirs)
-        new = STAR in theirs and STAR not in out and \
-            (not knows_theirs or "star_unknown" not in rules)
-        if new:
-            out.add(STAR)
-            row.star[c] = sent.star[c]
-        row.cells[c] = out
-        return new and beside
-
     # Forgetting.
 
-    def maintain(self):
+    def maintain(self, rows_max=LAST):
+        """A pass through the rows, or the next part of one; M rises between two."""
         if "retired" in self.rules and self.id in self.retired:
             return
-        self.stamp += 1
-        self.acks[self.id] = dict(self.K)
-        group = [s for s in self.registry if s not in self.retired and s != self.id]
-        if "no_ack" not in self.rules:
-            group = [s for s in group if s in self.acks]
-        low = dict(self.K)
-        for s in group:
-            low = vmin(low, self.acks.get(s, {}))
-        self.M = vmax(self.M, low)
         if "still" in self.rules and not leq(self.M, self.K):
             return
+        self.stamp += 1
+        if self.pos is None:
+            self.pos = -1
+            self.rise()
+        self.acks[self.id] = dict(self.K)
         if self.base != STAR:
-            if not under(self.base, self.M):
+            if not under(self.base, self.sweeps):
                 if "base_first" in self.rules:
+                    self.pos = None
                     return
             else:
                 self.base = STAR
-        for key in list(self.rows):
+        for key in sorted(k for k in self.rows if k > self.pos):
+            if rows_max == 0:
+                return
+            rows_max -= 1
+            self.pos = key
             self.melt(key)
+        self.pos = None
+
+    def rise(self):
+        """M rises to what all are known to have."""
+        rules = self.rules
+        group = [s for s in self.registry if s not in self.retired and s != self.id]
+        heard = {s: v for s, v in self.acks.items() if s != self.id}
+        self.alone = not group and not heard and not self.retired
+        waited = group if "no_ack" in rules else [s for s in group if s in heard]
+        low = dict(self.K)
+        for s in waited:
+            low = vmin(low, heard.get(s, {}))
+        if "waited" in rules and any(s in self.K and s not in low for s in [*group, self.id]):
+            low = {}  # it names all that it waited for: who reads it can tell
+        if "covers" not in rules or leq(self.M, low):
+            self.M = vmax(self.M, low)
+        self.sweeps = dict(self.M)
 
     def melt(self, key):
         row, w = self.rows[key], self.w
         versions = row.versions()
         if (row.ctx and "no_context" in self.rules) or \
-                not all(under(d, self.M) for d in versions):
+                not all(under(d, self.sweeps) for d in versions):
             return
         dead = [w.dead(key, d) for d in versions]
+        if all(dead) and self.alone and "alone" in self.rules:
+            return
         plain = all(dead) or (not any(dead) and all(len(v) == 1 for v in row.cells.values()))
         if not plain and "plain" in self.rules:
             return
