@@ -85,14 +85,21 @@ class Joining:
         elif not known:
             if "half" in rules and not all(row.cells.get(c) for c in COLS):
                 self.entomb(key, self.w.image(key, sent.cells, sent.star))
-            back = {d for v in sent.cells.values() for d in v if self.w.dead(key, d)}
-            lives = any(not self.w.dead(key, d) for d in row.versions())
-            if "back" in rules and lives:
-                self.name_deletes(key, {d for d in back if d in row.versions() and under(d, here)})
         elif chunk.full:
             if "name_delete" in rules:
                 self.name_delete(key, chunk, sent)
             self.face(key, chunk, sent, image, was is not None, before, stranger)
+        if "back" in rules and key in self.rows and not absent:
+            self.name_returned(key, here, sent, before)
+
+    def name_returned(self, key, here, sent, before):
+        """Who asked us while we had forgotten the delete takes its old name for seen."""
+        row, dead = self.rows[key], self.w.dead
+        had = {d for v in before.values() for d in v}
+        theirs = {d for v in sent.cells.values() for d in v}
+        if any(not dead(key, d) for d in row.versions()):
+            self.name_deletes(key, {d for d in row.versions() if dead(key, d) and d in theirs and
+                                    d not in had and under(d, here)})
 
     def join_cell(self, key, c, theirs, sent, chunk, here, there, m, known):
         """The join of one cell. `m`: what STAR may stand for here; None: what theirs does, which
@@ -110,6 +117,8 @@ class Joining:
         if not known and "take_dead" in rules:  # our row went: what is named under M stood here
             out |= {d for d in named if known_there or self.w.dead(key, d) or
                     "take_live" not in rules}
+        if known and "back" in rules and STAR not in ours and ours <= theirs:
+            out |= {d for d in named if self.w.dead(key, d)}  # nothing here has superseded it
         if STAR in ours and m is None:
             out |= theirs - {STAR}
             if STAR in theirs and knows_theirs:

@@ -84,8 +84,8 @@ RULES = {
 PROPOSED = {
     "half": "where a part of a row comes back whose forgotten delete the sender had not heard of, "
             "a tombstone of ours stands beside it",
-    "back": "a delete that comes back beside live versions, where it had left no trace, gets a "
-            "name",
+    "back": "a delete under M that stands there beside all that stands here was forgotten here: "
+            "it comes back, under a name of ours",
     "order": "of two strangers it is the one with the greater id who goes over to the other first",
 }
 REGIMES = ("calm", "clone", "retire", "restore", "two", "mutual", "strangers", "all")
