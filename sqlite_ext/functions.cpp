@@ -60,6 +60,8 @@ void Call::give(std::string_view text) const {
 
 namespace {
 
+constexpr size_t kNameBytesMax = 1024;
+
 using Json = OrderedJson;
 
 Status call_enable(Call* call) {
@@ -136,6 +138,10 @@ Status call_site_name(Call* call) {
     return {};
   }
   const std::string name = call->bytes(0);  // empty: no name
+  // It travels in a setting, which every other site has to take.
+  if (name.size() > kNameBytesMax) {
+    return {StatusCode::invalid_argument, "the site's name is longer than 1024 bytes"};
+  }
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_site_name"));
   SYNCLINE_TRY(save_meta(call->db(), "name", Value::text(name)));

@@ -49,6 +49,8 @@ def _(t):
                 ("SELECT sync_now()", "and there are none"),
                 ("SELECT sync_now('postgresql:///x', '{\"direction\": \"up\"}')",
                  'option "direction" of sync_now'),
+                (f"SELECT sync_site_name('{'x' * 1025}')",
+                 "the site's name is longer than 1024 bytes"),
                 ("SELECT * FROM sync_explain('task', NULL)", "the key of task is missing or NULL"),
                 (f"SELECT sync_set_actor('{'x' * 1025}')",
                  "the actor's name is longer than 1024 bytes"),
