@@ -165,7 +165,8 @@ def _(t):
 @test("origins: a name too long or empty is refused, NULL takes it back")
 def _(t):
     db = t.postgres()
-    raises(lambda: db.value("SELECT sync_set_actor(repeat('x', 2000000))"), "longer than 1024 bytes")
+    raises(lambda: db.value("SELECT sync_set_actor(repeat('x', 2000000))"),
+           "longer than 1024 bytes")
     raises(lambda: db.value("SELECT sync_set_actor('')"), "empty")
     raises(lambda: db.value("SELECT sync_set_context('{')"), "22P02")
     create(TASK, db)
