@@ -371,10 +371,10 @@ class Run:
         return None
 
     def conflicts(self, s, key):
-        """How many versions of each cell live, and whether one is a delete."""
+        """How many versions of each cell live, and whether one is a delete, if one lives."""
         dead = self.w.dead
         return {c: (sum(not dead(key, d) for d in v), any(dead(key, d) for d in v))
-                for c, v in s.cells(key).items() if len(v) > 1}
+                for c, v in s.cells(key).items() if len(v) > 1 and s.see(key) is not None}
 
     def result(self):
         self.begin()
