@@ -202,7 +202,8 @@ refuse_key(Relation relation, const char *name)
 	if (!OidIsValid(sl_primary_key_index(relation)))
 	{
 		if (has_deferrable_key(relation))
-			REFUSE("its primary key is deferrable", "Make it NOT DEFERRABLE.");
+			REFUSE("its primary key is deferrable",
+				   "Drop it, and add it again without DEFERRABLE.");
 		REFUSE("it has no primary key",
 			   "ALTER TABLE ... ADD PRIMARY KEY first: rows are told apart by it.");
 	}
