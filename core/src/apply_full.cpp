@@ -251,7 +251,9 @@ Status ApplyRun::join_missing(const TableInfo& table, Work* work, bool* touched)
   join_rows(work->before, here, nothing, there, site_.sites, &work->after);
   // What they know and do not have they have deleted, and with it the row.
   const bool lives = any_version(work->after, [](const Version& v) { return !v.dead; });
-  if (lives && !same_versions(work->before, work->after)) SYNCLINE_TRY(entomb(table, work));
+  if (lives && !same_versions(work->before, work->after)) {
+    SYNCLINE_TRY(entomb(table, work->before, work));
+  }
   work->after.context = 0;
   if (!work->after.empty()) {
     work->after.context = context_for(work->before.context, nullptr);
@@ -278,13 +280,13 @@ Status ApplyRun::new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Vers
   return {};
 }
 
-// The row was deleted there so long ago that its tombstone is gone, and changed here by someone
-// who did not know. A tombstone is put beside the change: the table's policy decides, and all
-// sites see the conflict.
-Status ApplyRun::entomb(const TableInfo& table, Work* work) {
+// The row was deleted on one side so long ago that its tombstone is gone, and changed on the other,
+// where it looked like `seen`, by someone who did not know. A tombstone is put beside the change:
+// the table's policy decides, and all sites see the conflict.
+Status ApplyRun::entomb(const TableInfo& table, const RowState& seen, Work* work) {
   RowState& row = work->after;
   ShownRow image;
-  show_row(work->before, table, site_.sites, &image);
+  show_row(seen, table, site_.sites, &image);
   Version dead;
   SYNCLINE_TRY(new_tombstone(table, work->local->key, 0, &dead));
   const std::span<Value> values = converted_.copy(std::span<const Value>(image.values));
@@ -380,7 +382,7 @@ bool ApplyRun::same_values(const TableInfo& table, std::span<const Value> a,
 // not know. It gets a name of ours: whoever hears only of what the sender forgot takes the old one
 // for seen, and would miss it there.
 Status ApplyRun::name_delete(const TableInfo& table, const RowState& theirs, Work* work) {
-  RowState& row = work->after;
+  const RowState& row = work->after;
   const auto unseen = [&](const Version& v) {
     return !v.dead && !theirs.holds(kRowNote, v.site, v.seq);
   };
@@ -388,9 +390,33 @@ Status ApplyRun::name_delete(const TableInfo& table, const RowState& theirs, Wor
     return v.dead && header_->melted.knows(v) && theirs.holds(kRowNote, v.site, v.seq);
   };
   if (!any_version(row, fading) || !any_version(row, unseen)) return {};
+  return name_deletes(table, fading, work);
+}
+
+// A row comes back of which nothing is left here. If only a part of it does, since the rest of what
+// the sender shows was deleted and forgotten here, then the delete was not known there. If a delete
+// comes that was forgotten here, beside versions that live, it gets a name of ours: who asked us in
+// between takes the old one for seen, and has not heard of it.
+Status ApplyRun::take_returned(const TableInfo& table, const RowChange& theirs, Work* work) {
+  const RowState& row = work->after;
+  if (theirs.whole && row.rest.empty() && !row.empty()) {
+    SYNCLINE_TRY(entomb(table, theirs.state, work));
+  }
+  const auto returned = [&](const Version& v) {
+    return v.dead && site_.knowledge.knows(v) && theirs.state.holds(kRowNote, v.site, v.seq);
+  };
+  const auto lives = [](const Version& v) { return !v.dead; };
+  if (!any_version(row, returned) || !any_version(row, lives)) return {};
+  return name_deletes(table, returned, work);
+}
+
+// Gives deletes dots of ours; they keep their time.
+Status ApplyRun::name_deletes(const TableInfo& table,
+                              const std::function<bool(const Version&)>& which, Work* work) {
+  RowState& row = work->after;
   std::map<std::pair<SiteIndex, uint64_t>, Version> names;
   const auto rename = [&](Version* v) -> Status {
-    if (!fading(*v)) return {};
+    if (!which(*v)) return {};
     const auto [name, made] = names.try_emplace({v->site, v->seq});
     if (made) SYNCLINE_TRY(new_tombstone(table, work->local->key, v->hlc, &name->second));
     *v = name->second;

@@ -95,7 +95,7 @@ class ApplyRun {
   Status join_missing(const TableInfo& table, Work* work, bool* touched);
   Status fresh_version(const TableInfo& table, RowKey key, Version* out);
   Status new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out);
-  Status entomb(const TableInfo& table, Work* work);
+  Status entomb(const TableInfo& table, const RowState& seen, Work* work);
   void sort_versions(RowState* row) const;
   bool is_stranger(const RowState& row) const;
   void give_name(const Version& named, const std::function<bool(ColumnNumber)>& where,
@@ -105,6 +105,9 @@ class ApplyRun {
                           std::span<const Value> b);
   bool melted_otherwise(const TableInfo& table, const Work& work) const;
   Status name_delete(const TableInfo& table, const RowState& theirs, Work* work);
+  Status take_returned(const TableInfo& table, const RowChange& theirs, Work* work);
+  Status name_deletes(const TableInfo& table, const std::function<bool(const Version&)>& which,
+                      Work* work);
   Status face_melted(const TableInfo& table, const RowState& theirs, Work* work);
   Status delete_again(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                       Work* work);

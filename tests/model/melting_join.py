@@ -117,7 +117,7 @@ class Joining:
         if not known and "take_dead" in rules:  # our row went: what is named under M stood here
             out |= {d for d in named if known_there or self.w.dead(key, d) or
                     "take_live" not in rules}
-        if known and "back" in rules and STAR not in ours and ours <= theirs:
+        if known and "back_beside" in rules and STAR not in ours and ours <= theirs:
             out |= {d for d in named if self.w.dead(key, d)}  # nothing here has superseded it
         if STAR in ours and m is None:
             out |= theirs - {STAR}

@@ -64,6 +64,10 @@ RULES = {
     "redelete": "an unsent delete of a row that still looks as it did is written anew",
     "redelete_beside": "of a row that does not, beside it",
     "name_delete": "a tombstone under their M gets a name beside live versions they do not know",
+    "half": "where a part of a row comes back whose forgotten delete the sender had not heard of, "
+            "a tombstone of ours stands beside it",
+    "back": "a delete that comes back where its row had left no trace, beside versions that live, "
+            "gets a name of ours",
     "star_unknown": "their STAR is added only if it stands for what is not known here",
     "retired": "nothing is exchanged with a retired id",
     "registry_first": "the registry is taken over before the rows",
@@ -82,10 +86,7 @@ RULES = {
 }
 # Not rules yet: each ends a run that goes wrong with those above.
 PROPOSED = {
-    "half": "where a part of a row comes back whose forgotten delete the sender had not heard of, "
-            "a tombstone of ours stands beside it",
-    "back": "a delete under M that stands there beside all that stands here was forgotten here: "
-            "it comes back, under a name of ours",
+    "back_beside": "so does one under M that stands there beside all that stands here",
     "order": "of two strangers it is the one with the greater id who goes over to the other first",
 }
 REGIMES = ("calm", "clone", "retire", "restore", "two", "mutual", "strangers", "all")

@@ -276,9 +276,65 @@ TEST_CASE("melting: a delete is not lost where it met a row that those who forgo
   CHECK(s.b.conflicts() == std::vector<std::string>{"update_delete"});
   REQUIRE(maintain(&s.a).melted > 0);
   s.d.pull(&s.a);  // no trace of it
+  s.a.pull(&s.d);  // nobody but b has it beside that row
   meet_all({&s.a, &s.b, &s.c, &s.d});
   for (const Database* db : {&s.a, &s.b, &s.c, &s.d}) {
     CHECK(db->has_item(1));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
+TEST_CASE("melting: no half of a row comes back from who had not heard of its delete",
+          "[melting][unit]") {
+  Group g;
+  Database c(3), d(4);
+  for (Database* db : {&c, &d}) db->port.join_members();
+  g.a.add_item(1, "one", 10);
+  g.meet();
+  d.pull(&g.a);  // nobody there hears of it
+  maintain(&c);
+  d.pull(&c);  // a has not seen what melted there
+  g.a.erase_item(1);
+  g.meet();
+  REQUIRE(maintain(&g.a).melted > 0);
+  REQUIRE(states(g.a) == 0);
+  d.set(1, "name", text("changed"));
+  g.a.pull(&d);
+  meet_all({&g.a, &g.b, &c, &d});
+  for (const Database* db : {&g.a, &g.b, &c, &d}) {
+    CHECK(db->shown(1, "name") == OwnedValue(text("changed")));
+    CHECK(db->shown(1, "code") == OwnedValue(integer(10)));
+    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+  }
+}
+
+TEST_CASE("melting: a delete comes back everywhere from where it met a row before it was forgotten",
+          "[melting][unit]") {
+  const OnDelete on_delete = GENERATE(OnDelete::update_wins, OnDelete::delete_wins);
+  Database a(1, false), b(2, false), c(3, false);
+  for (Database* db : {&a, &b, &c}) {
+    TableRules item = item_rules();
+    item.on_delete = on_delete;
+    db->port.enable(item);
+    db->port.enable(part_rules());
+    db->port.join_members();
+  }
+  const auto meet = [&] {
+    for (int i = 0; i < 2; ++i) a.swap_with(&b);
+  };
+  meet();
+  a.add_item(1, "one", 10);
+  meet();
+  b.erase_item(1);
+  meet();
+  REQUIRE(maintain(&a).melted > 0);
+  REQUIRE(states(b) == 1);
+  c.add_item(1, "of c", 11);
+  b.pull(&c);  // beside the delete
+  c.pull(&a);  // no trace of it
+  meet_all({&a, &b, &c});
+  for (const Database* db : {&a, &b, &c}) {
+    CHECK(db->has_item(1) == (on_delete == OnDelete::update_wins));
     CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
   }
 }
