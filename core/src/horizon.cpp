@@ -166,6 +166,9 @@ class Melting {
   Status melt_table(const TableInfo& table) {
     RowBatch batch;
     RowState row;
+    // More may be known of the rows that a broken-off exchange has filled in without state than of
+    // those that have it: these would be read as known as far.
+    const bool filling = site_.contexts.count(table.baseline_context) > 0;
     while (report_.looked_at < rows_max_) {
       SYNCLINE_TRY(port_.check_interrupt());
       const uint64_t left = rows_max_ - report_.looked_at;
@@ -177,7 +180,7 @@ class Melting {
         SYNCLINE_TRY(unpack_row(local.state, table.column_count(), &row));
         if (site_.contexts.count(row.context) == 0) row.context = 0;  // known by now
         if ((parked_ || alone_) && !lives(row)) continue;
-        bool stays = !can_melt(row, table, state_.under);
+        bool stays = !can_melt(row, table, state_.under) || (filling && lives(row));
         if (!stays && !lives(row)) SYNCLINE_TRY(may_be_needed(table, &stays));
         if (!stays) keys.push_back(local.key);
       }

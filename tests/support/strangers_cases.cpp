@@ -339,6 +339,25 @@ TEST_CASE("melting: a delete comes back everywhere from where it met a row befor
   }
 }
 
+TEST_CASE("melting: what a broken-off exchange knew is not said of rows that another brought",
+          "[melting][unit]") {
+  Group g;
+  Database c(3);
+  c.port.join_members();
+  g.a.add_item(1, "one", 10);
+  g.a.add_item(2, "two", 20);
+  g.meet();
+  REQUIRE(maintain(&g.a).melted == 2);
+  g.b.pull(&g.a);
+  REQUIRE(maintain(&g.b).melted == 2);
+  g.a.set(2, "name", text("changed"));
+  REQUIRE(c.apply(g.a.export_for(c.vector(), {}, 1).bytes).ok());  // the first row alone
+  c.pull(&g.b);
+  maintain(&c);
+  c.pull(&g.a);
+  CHECK(c.shown(2, "name") == OwnedValue(text("changed")));
+}
+
 TEST_CASE("melting: two groups that never met keep what both have", "[melting][unit]") {
   Database a(1), b(2);
   a.add_item(1, "same", 1);
