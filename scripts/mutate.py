@@ -205,6 +205,8 @@ MUTATIONS = [
     ("melt_fading: a delete that its sender may forget gets a name beside unseen rows",
      "apply_full.cpp",
      "if (!any_version(row, fading) || !any_version(row, unseen)) return {};", "return {};"),
+    ("melt_filling: a live row stays while its table's baseline is known further", "horizon.cpp",
+     "|| (filling && lives(row))", ""),
     ("melt_half: no half of a row comes back", "apply_full.cpp",
      "if (theirs.whole && row.rest.empty() && !row.empty()) {", "if (false) {"),
     ("melt_returned: a delete that comes back gets a name", "apply_full.cpp",
