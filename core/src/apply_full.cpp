@@ -427,6 +427,7 @@ Status ApplyRun::name_deletes(const TableInfo& table,
   for (CellVersion& c : row.cells)
     SYNCLINE_TRY(rename(&c.version));
   sort_versions(&row);
+  row.drop_stale_notes();
   work->news = true;
   return {};
 }
