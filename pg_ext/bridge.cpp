@@ -10,6 +10,7 @@
 
 #include "pg_ext/pg_site.h"
 #include "syncline/codec.h"
+#include "syncline/limits.h"
 #include "syncline/session.h"
 #include "syncline/value.h"
 
@@ -36,6 +37,8 @@ void copy_text(const std::string& text, char* out, size_t size) noexcept {
 
 }  // namespace
 
+static_assert(SL_LABEL_BYTES_MAX == limits::label_bytes_max);
+static_assert(SL_CONTEXT_BYTES_MAX == limits::context_bytes_max);
 static_assert(SL_OK == static_cast<int>(StatusCode::ok));
 static_assert(SL_INVALID_ARGUMENT == static_cast<int>(StatusCode::invalid_argument));
 static_assert(SL_REFUSED == static_cast<int>(StatusCode::refused));

@@ -7,6 +7,7 @@
 
 #include "pg_ext/pg_port.h"
 #include "syncline/conflict_text.h"
+#include "syncline/limits.h"
 #include "syncline/maintain.h"
 
 namespace syncline::pg {
@@ -26,7 +27,6 @@ Status store_setting(const SiteState& site, Setting* setting, ApplyReport* repor
 
 namespace {
 
-constexpr size_t kNoteBytesMax = 1024;
 // When nothing is new, that a peer was heard is written down once in so many milliseconds.
 constexpr uint64_t kHeardEveryMs = 60'000;
 
@@ -91,7 +91,7 @@ Status retire(const Sites& sites, const SiteStanding& standing, std::string_view
 }
 
 Status retire_site(std::string_view id, std::string_view note) {
-  if (note.size() > kNoteBytesMax) {
+  if (note.size() > limits::label_bytes_max) {
     return Status(StatusCode::invalid_argument, "the note is longer than 1024 bytes");
   }
   Sites sites;

@@ -96,8 +96,10 @@ typedef struct SlStatus
 	char hint[256];
 } SlStatus;
 
-/* The core's limits::columns_max. */
+/* The core's limits of these names. */
 #define SL_COLUMNS_MAX 32767
+#define SL_LABEL_BYTES_MAX 1024
+#define SL_CONTEXT_BYTES_MAX 65536
 
 /* ---- sl_guard.c ------------------------------------------------------------------------------ */
 

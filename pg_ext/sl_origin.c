@@ -21,9 +21,6 @@
 PG_FUNCTION_INFO_V1(sl_sync_set_actor);
 PG_FUNCTION_INFO_V1(sl_sync_set_context);
 
-#define ACTOR_BYTES_MAX 1024
-#define CONTEXT_BYTES_MAX 65536
-
 bool		sl_origin_said = false;
 
 /* In TopMemoryContext; NULL: not said. */
@@ -143,9 +140,9 @@ sl_sync_set_actor(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("sync_set_actor needs a name, not an empty text"),
 				 errhint("NULL takes the name back.")));
-	if (strlen(name) > ACTOR_BYTES_MAX)
+	if (strlen(name) > SL_LABEL_BYTES_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the actor's name is longer than %d bytes", ACTOR_BYTES_MAX)));
+						errmsg("the actor's name is longer than %d bytes", SL_LABEL_BYTES_MAX)));
 	(void) origin_text(name, context);
 	say(&actor, name);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
@@ -164,9 +161,9 @@ sl_sync_set_context(PG_FUNCTION_ARGS)
 	}
 	jsonb = PG_GETARG_JSONB_P(0);
 	text = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
-	if (strlen(text) > CONTEXT_BYTES_MAX)
+	if (strlen(text) > SL_CONTEXT_BYTES_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("the context is longer than %d bytes", CONTEXT_BYTES_MAX)));
+						errmsg("the context is longer than %d bytes", SL_CONTEXT_BYTES_MAX)));
 	(void) origin_text(actor, text);
 	say(&context, text);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));

@@ -25,9 +25,6 @@ PG_FUNCTION_INFO_V1(sl_sync_new_identity);
 PG_FUNCTION_INFO_V1(sl_sync_hello);
 PG_FUNCTION_INFO_V1(sl_tables);
 
-/* It travels in a setting, which every other site has to take. */
-#define NAME_BYTES_MAX 1024
-
 /* The first field of the last result as text, in `context`. */
 static Datum
 result_text(MemoryContext context)
@@ -85,9 +82,9 @@ sl_sync_site_name(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("only the owner of the database may name its site")));
-		if (sl_text_argument(fcinfo, 0).size > NAME_BYTES_MAX)
+		if (sl_text_argument(fcinfo, 0).size > SL_LABEL_BYTES_MAX)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("the site's name is longer than %d bytes", NAME_BYTES_MAX)));
+							errmsg("the site's name is longer than %d bytes", SL_LABEL_BYTES_MAX)));
 		sl_merge_begin("sync_site_name");
 		sl_fold(false);
 		SPI_connect();

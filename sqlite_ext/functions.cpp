@@ -17,6 +17,7 @@
 #include "sqlite_ext/sync_now.h"
 #include "sqlite_ext/table_function.h"
 #include "syncline/json.h"
+#include "syncline/limits.h"
 #include "syncline/version_vector.h"
 
 namespace syncline {
@@ -59,8 +60,6 @@ void Call::give(std::string_view text) const {
 }
 
 namespace {
-
-constexpr size_t kNameBytesMax = 1024;
 
 using Json = OrderedJson;
 
@@ -138,8 +137,7 @@ Status call_site_name(Call* call) {
     return {};
   }
   const std::string name = call->bytes(0);  // empty: no name
-  // It travels in a setting, which every other site has to take.
-  if (name.size() > kNameBytesMax) {
+  if (name.size() > limits::label_bytes_max) {
     return {StatusCode::invalid_argument, "the site's name is longer than 1024 bytes"};
   }
   Operation operation;

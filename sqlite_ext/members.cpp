@@ -5,6 +5,7 @@
 
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/sqlite_endpoint.h"
+#include "syncline/limits.h"
 #include "syncline/maintain.h"
 
 namespace syncline {
@@ -13,7 +14,6 @@ namespace {
 
 // When nothing is new, that a peer was heard is written down once in so many milliseconds.
 constexpr uint64_t kHeardEveryMs = 60'000;
-constexpr size_t kNoteBytesMax = 1024;
 
 // Stores a setting of this site's, later than what its key had.
 Status store_setting(sqlite3* db, Registry* registry, Setting setting, bool mark) {
@@ -120,7 +120,7 @@ Status call_retire_site(Call* call) {
   std::string id;
   SYNCLINE_TRY(call->text(0, "the id of the site to retire", &id));
   const std::string note = call->bytes(1);
-  if (note.size() > kNoteBytesMax) {
+  if (note.size() > limits::label_bytes_max) {
     return {StatusCode::invalid_argument, "the note is longer than 1024 bytes"};
   }
   Registry registry;

@@ -8,15 +8,13 @@
 #include "sqlite_ext/peer_store.h"
 #include "syncline/apply.h"
 #include "syncline/json.h"
+#include "syncline/limits.h"
 #include "syncline/origin.h"
 #include "syncline/policy_report.h"
 
 namespace syncline {
 
 namespace {
-
-constexpr size_t kActorBytesMax = 1024;
-constexpr size_t kContextBytesMax = 65'536;
 
 // This site's own name, and those of stored peers.
 std::optional<SiteId> site_by_name(const Registry& registry, const std::vector<Peer>& peers,
@@ -130,7 +128,7 @@ Status call_set_policy(Call* call) {
 
 Status call_set_actor(Call* call) {
   const std::string actor = call->bytes(0);
-  if (actor.size() > kActorBytesMax) {
+  if (actor.size() > limits::label_bytes_max) {
     return {StatusCode::invalid_argument, "the actor's name is longer than 1024 bytes"};
   }
   SYNCLINE_TRY(
@@ -145,7 +143,7 @@ Status call_set_actor(Call* call) {
 
 Status call_set_context(Call* call) {
   const std::string context = call->bytes(0);
-  if (context.size() > kContextBytesMax) {
+  if (context.size() > limits::context_bytes_max) {
     return {StatusCode::invalid_argument, "the context is longer than 65536 bytes"};
   }
   if (!context.empty() && parse_json<SortedJson>(context).is_discarded()) {

@@ -18,6 +18,11 @@ inline constexpr uint64_t chunk_bytes_default = 1 << 20;
 inline constexpr uint64_t chunk_bytes_floor = 64;
 // Names travel in every chunk. PostgreSQL's are 63 bytes; SQLite's are free, this is generous.
 inline constexpr uint64_t name_bytes_max = 1024;
+// What people say of sites and writers: a site's name, an actor's, why a site was retired. They
+// travel in settings and notes, which every other site has to take.
+inline constexpr size_t label_bytes_max = 1024;
+// What sync_set_context() says, as JSON.
+inline constexpr size_t context_bytes_max = 65'536;
 // Columns of one table: SQLite's compile-time ceiling is 32,767, PostgreSQL's is 1,600.
 inline constexpr uint32_t columns_max = 32'767;
 inline constexpr uint32_t key_columns_max = 64;
