@@ -284,6 +284,26 @@ TEST_CASE("melting: a delete is not lost where it met a row that those who forgo
   }
 }
 
+TEST_CASE("melting: a delete that gets another name leaves no notes of the old one",
+          "[melting][unit]") {
+  Strangers s;
+  REQUIRE(s.a.port.set_policy("item", "n", "counter").ok());
+  s.a.add_item(1, "of a", 10);
+  s.c.swap_with(&s.a);
+  for (const int64_t n : {5, 0}) {
+    s.a.set(1, "n", integer(n));
+    s.a.port.fold();
+  }
+  s.a.erase_item(1);  // its note tells of both
+  for (int i = 0; i < 2; ++i) s.c.swap_with(&s.a);
+  s.b.add_item(1, "of b", 11);
+  maintain(&s.a, 0);
+  s.b.pull(&s.a);
+  CHECK(s.b.conflicts() == std::vector<std::string>{"update_delete"});
+  sync(&s.d, &s.b);  // gets all there is
+  CHECK(s.d.conflicts() == s.b.conflicts());
+}
+
 TEST_CASE("melting: no half of a row comes back from who had not heard of its delete",
           "[melting][unit]") {
   Group g;
