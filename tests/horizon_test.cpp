@@ -238,6 +238,39 @@ TEST_CASE("melting: a new database gets everything, and what it had stands besid
   CHECK(states(c) == 1);  // the row with two versions
 }
 
+TEST_CASE("melting: who takes over what has melted writes later than all of it",
+          "[melting][unit]") {
+  Group g;
+  g.a.port.set_clock(g.a.port.now_ms() + 60'000);
+  g.a.add_item(1, "one", 10);
+  g.meet();
+  REQUIRE(maintain(&g.a).melted > 0);
+  Database c(3);
+  c.port.join_members();
+  c.pull(&g.a);
+  c.add_item(2, "two", 20);
+  c.port.fold();
+  const SiteIndex self = c.port.data().self;
+  Hlc melted = 0;
+  for (SiteIndex s = 0; s < c.port.data().melted.size(); ++s)
+    melted = std::max(melted, c.port.data().melted.entry(s).hlc);
+  CHECK(hlc_to_ms(melted) > c.port.now_ms());
+  CHECK(c.port.knowledge().entry(self).hlc > melted);
+
+  // But not later than a clock can be.
+  SiteState site;
+  REQUIRE(g.a.port.load_site(&site).ok());
+  ExchangeUpdate forged;
+  forged.melted_changed = true;
+  forged.melted = site.melted;
+  const VectorEntry own = site.melted.entry(site.self);
+  forged.melted.set(site.self, {own.seq, own.hlc + hlc_from_ms(3'600'000)});
+  REQUIRE(g.a.port.save_exchange(site, forged).ok());
+  Database d(4);
+  d.port.join_members();
+  CHECK(d.apply(g.a.export_for(d.vector()).bytes).code() == StatusCode::clock_drift);
+}
+
 TEST_CASE("melting: a full exchange that broke off goes on, and nothing leaves until it is whole",
           "[melting][unit]") {
   Group g;

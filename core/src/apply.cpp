@@ -67,7 +67,8 @@ Status ApplyRun::apply(std::string_view bytes) {
 Status ApplyRun::check(const ChunkHeader& header, bool* stale) {
   SYNCLINE_TRY(check_own_entry(header.knowledge));
   SYNCLINE_TRY(check_own_entry(header.since));
-  for (const VersionVector* v : {&header.knowledge, &header.start, &header.since}) {
+  for (const VersionVector* v :
+       {&header.knowledge, &header.start, &header.since, &header.melted}) {
     for (SiteIndex s = 0; s < v->size(); ++s) SYNCLINE_TRY(check_clock(v->entry(s).hlc));
   }
   if (!header.start.covered_by(header.knowledge)) {
