@@ -59,6 +59,7 @@ Status ApplyRun::apply(std::string_view bytes) {
   SYNCLINE_TRY(take_settings(header.settings));
   SYNCLINE_TRY(recompute_rows());
   SYNCLINE_TRY(apply_tables(reader.get()));
+  SYNCLINE_TRY(name_melting_deletes(header));
   SYNCLINE_TRY(settle());
   return finish(header);
 }

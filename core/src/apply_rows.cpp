@@ -321,6 +321,33 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
   return {};
 }
 
+// Rows with several versions in a cell, one batch after the other: `change` is given each as it is,
+// and says whether it is to be stored as it then is.
+Status ApplyRun::rewrite_contested(const TableInfo& table,
+                                   const std::function<Status(Work*, bool*)>& change) {
+  std::string after;
+  for (;;) {
+    RowBatch batch;
+    SYNCLINE_TRY(port_.check_interrupt());
+    SYNCLINE_TRY(port_.list_contested(table, after, limits::rows_per_batch, &batch));
+    if (batch.rows.empty()) return {};
+    after = encode_key(batch.rows.back().key);
+    if (works_.size() < batch.rows.size()) works_.resize(batch.rows.size());
+    std::vector<Work*> touched_works;
+    for (size_t i = 0; i < batch.rows.size(); ++i) {
+      Work& work = works_[i];
+      work.local = &batch.rows[i];
+      work.news = false;
+      SYNCLINE_TRY(load_row(batch.rows[i], table, &work.before));
+      work.after = work.before;
+      bool touched = false;
+      SYNCLINE_TRY(change(&work, &touched));
+      if (touched) touched_works.push_back(&work);
+    }
+    SYNCLINE_TRY(store(table, &touched_works));
+  }
+}
+
 void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const Work& work) {
   if (!table.present && work.shown.alive) {
     ++report_.parked;

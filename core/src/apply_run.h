@@ -6,6 +6,7 @@
 //   apply_circle.cpp  rows that wait for each other over unique keys and foreign keys
 //   apply_foreign.cpp  what foreign keys do about rows whose parents are gone
 //   apply_full.cpp   rows that a full exchange does not name, and what both sides melted apart
+//   apply_names.cpp  what gets a name of ours, since its own may be forgotten elsewhere
 //   apply_fill.cpp   rows without state that come into a table where nothing is
 //   apply_settings.cpp  settings that arrive, and rows that show other values under new policies
 //
@@ -97,23 +98,26 @@ class ApplyRun {
   Status new_tombstone(const TableInfo& table, RowKey key, Hlc hlc, Version* out);
   Status entomb(const TableInfo& table, const RowState& seen, Work* work);
   void sort_versions(RowState* row) const;
-  bool is_stranger(const RowState& row) const;
-  void give_name(const Version& named, const std::function<bool(ColumnNumber)>& where,
-                 RowState* row) const;
-  Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
   static bool same_values(const TableInfo& table, std::span<const Value> a,
                           std::span<const Value> b);
   bool melted_otherwise(const TableInfo& table, const Work& work) const;
-  Status name_delete(const TableInfo& table, const RowState& theirs, Work* work);
-  Status take_returned(const TableInfo& table, const RowChange& theirs, Work* work);
-  Status name_deletes(const TableInfo& table, const std::function<bool(const Version&)>& which,
-                      Work* work);
   Status face_melted(const TableInfo& table, const RowState& theirs, Work* work);
   Status delete_again(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                       Work* work);
   Status write_beside(const TableInfo& table, const RowState& theirs, const ShownRow& was,
                       std::span<const ColumnNumber> columns, Work* work);
   static void join_equal_cells(RowState* row);
+
+  // --- apply_names.cpp
+  bool is_stranger(const RowState& row) const;
+  void give_name(const Version& named, const std::function<bool(ColumnNumber)>& where,
+                 RowState* row) const;
+  Status name_melted(const TableInfo& table, const RowChange* theirs, Work* work, bool* same);
+  Status name_delete(const TableInfo& table, const RowState& theirs, Work* work);
+  Status take_returned(const TableInfo& table, const RowChange& theirs, Work* work);
+  Status name_deletes(const TableInfo& table, const std::function<bool(const Version&)>& which,
+                      Work* work);
+  Status name_melting_deletes(const ChunkHeader& header);
 
   // --- apply_fill.cpp
   Status probe_range(const TableInfo& table);
@@ -144,6 +148,8 @@ class ApplyRun {
   RowWrite plan_write(const TableInfo& table, Work* work);
   bool newly_shown(const TableInfo& table, const Work& work, ColumnNumber column) const;
   Status store(const TableInfo& table, std::vector<Work*>* works);
+  Status rewrite_contested(const TableInfo& table,
+                           const std::function<Status(Work*, bool*)>& change);
   void note_conflicts(const TableInfo& table, const Work& work);
   void note_written(const TableInfo& table, const RowWrite& write, const Work& work);
   Status record();

@@ -35,26 +35,10 @@ Status ApplyRun::recompute_rows() {
 }
 
 Status ApplyRun::recompute_table(const TableInfo& table) {
-  std::string after;
-  for (;;) {
-    RowBatch batch;
-    SYNCLINE_TRY(port_.check_interrupt());
-    SYNCLINE_TRY(port_.list_contested(table, after, limits::rows_per_batch, &batch));
-    if (batch.rows.empty()) return {};
-    after = encode_key(batch.rows.back().key);
-    if (works_.size() < batch.rows.size()) works_.resize(batch.rows.size());
-    std::vector<Work*> contested;
-    for (size_t i = 0; i < batch.rows.size(); ++i) {
-      Work& work = works_[i];
-      work.local = &batch.rows[i];
-      work.news = false;
-      SYNCLINE_TRY(load_row(batch.rows[i], table, &work.before));
-      if (!may_conflict(work.before)) continue;
-      work.after = work.before;
-      contested.push_back(&work);
-    }
-    SYNCLINE_TRY(store(table, &contested));
-  }
+  return rewrite_contested(table, [](Work* work, bool* touched) -> Status {
+    *touched = may_conflict(work->before);
+    return {};
+  });
 }
 
 Status ApplyRun::change_settings(std::span<const Setting> settings) {

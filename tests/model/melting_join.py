@@ -184,6 +184,16 @@ class Joining:
             return
         self.name_deletes(key, fading)
 
+    def name_risen(self, m):
+        """A tombstone comes under our M beside a version whose site this M did not wait for."""
+        dead = self.w.dead
+        for key in sorted(self.rows):
+            versions = set(self.rows[key].versions())
+            if any(d != STAR and not dead(key, d) and not under(d, m) and
+                   (d[0] not in m or d[0] in self.retired) for d in versions):
+                self.name_deletes(key, {d for d in versions if dead(key, d) and under(d, m) and
+                                        not under(d, self.M)})
+
     def name_deletes(self, key, deletes):
         row, w = self.rows[key], self.w
         for d in sorted(deletes):

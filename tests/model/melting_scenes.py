@@ -154,6 +154,22 @@ def delete_forgotten_elsewhere(run):
     run.pull(c, a)
 
 
+def row_given_beside(run):
+    """As before, and a gets the row from c before it hears of b."""
+    delete_forgotten_elsewhere(run)
+    a, b, c, _ = run.sites
+    run.pull(a, c)
+    run.pull(b, a)
+
+
+def delete_given_back(run):
+    """As before, and b gives both to a and goes for good."""
+    delete_forgotten_elsewhere(run)
+    a, b, c, d = run.sites
+    run.pull(a, b)
+    run.sites = [a, c, d]
+
+
 def both_begin(run):
     """Two that never met begin with each other in the same moment."""
     a, b, c, d = run.sites
@@ -176,7 +192,8 @@ SCENES = {
     forgotten_delete: ("range", "take_live"),
     carried_by_hand: ("alone",),
     half_a_row: ("half",),
-    delete_forgotten_elsewhere: ("back",),
+    delete_given_back: ("back",),
+    row_given_beside: ("risen",),
 }
 # What goes wrong with all rules: the rule that would mend it, and how it ends without.
 KNOWN = {

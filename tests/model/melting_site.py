@@ -284,6 +284,8 @@ class Site(Joining):
         self.K = vmax(self.K, chunk.start if "begin" in self.rules else chunk.knowledge)
         self.hear(chunk)
         if leq(chunk.M, self.K):
+            if "risen" in self.rules and not chunk.full:
+                self.name_risen(chunk.M)
             self.M = vmax(self.M, chunk.M)
         if chunk.full and "cut" in self.rules:
             self.M = vmin(self.M, vmax(self.K, chunk.knowledge))

@@ -331,6 +331,7 @@ TEST_CASE("melting: no half of a row comes back from who had not heard of its de
 TEST_CASE("melting: a delete comes back everywhere from where it met a row before it was forgotten",
           "[melting][unit]") {
   const OnDelete on_delete = GENERATE(OnDelete::update_wins, OnDelete::delete_wins);
+  const std::string way = GENERATE("both", "row alone", "delete later");
   Database a(1, false), b(2, false), c(3, false);
   for (Database* db : {&a, &b, &c}) {
     TableRules item = item_rules();
@@ -352,8 +353,16 @@ TEST_CASE("melting: a delete comes back everywhere from where it met a row befor
   c.add_item(1, "of c", 11);
   b.pull(&c);  // beside the delete
   c.pull(&a);  // no trace of it
-  meet_all({&a, &b, &c});
-  for (const Database* db : {&a, &b, &c}) {
+  std::vector<Database*> all = {&a, &b, &c};
+  if (way == "row alone") {
+    a.pull(&c);  // and all that c knows
+    b.pull(&a);  // has both; hears what a may have dropped
+  } else if (way == "delete later") {
+    a.pull(&b);
+    all = {&a, &c};
+  }
+  meet_all(all);
+  for (const Database* db : all) {
     CHECK(db->has_item(1) == (on_delete == OnDelete::update_wins));
     CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
   }
