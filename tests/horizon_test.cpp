@@ -1,5 +1,6 @@
-// Melting (horizon.cpp, apply_full.cpp): what is dropped and when, and what becomes of whoever has
-// not seen it. docs/merge_rules.md, "Melting", has the rules; the simulator has the rest.
+// Melting (horizon.cpp, apply_full.cpp, apply_names.cpp): what is dropped and when, and what
+// becomes of whoever has not seen it. docs/merge_rules.md, "Melting", has the rules; the simulator
+// has the rest.
 #include "support/melting_group.hpp"
 
 using namespace syncline;

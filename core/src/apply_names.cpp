@@ -1,5 +1,6 @@
 // Applying where metadata has melted: versions that get a name of ours, since their own says
-// nothing, or may be taken for seen where they are not. docs/merge_rules.md, "Melting", has the rules.
+// nothing, or may be taken for seen where they are not. docs/merge_rules.md, "Melting", has the
+// rules.
 #include <algorithm>
 #include <map>
 
@@ -104,26 +105,48 @@ Status ApplyRun::name_deletes(const TableInfo& table,
   return {};
 }
 
-// The sender's melt vector becomes ours with the last chunk: what is under it some may have dropped,
-// without waiting for a site that it does not name. Where a change of such a site stands beside a
-// delete, it may have come to them alone. So the delete gets a name of ours.
+// A change comes to stand beside a delete that others may have dropped under our melt vector, and
+// its site is none that this waited for: they may get it from that site alone, and have taken the
+// delete for seen.
+Status ApplyRun::name_met_delete(const TableInfo& table, const RowState& theirs, Work* work) {
+  const VersionVector& under = site_.melted;
+  const auto fading = [&](const Version& v) { return v.dead && under.knows(v); };
+  const auto came = [&](const Version& v) {
+    const auto same = [&](const Version& x) { return x.same_dot(v); };
+    const bool late = header_->full || (!under.knows(v) && !waited_for(under, v.site));
+    return !v.dead && late && any_version(theirs, same) && !any_version(work->before, same);
+  };
+  if (!any_version(work->after, fading) || !any_version(work->after, came)) return {};
+  return name_deletes(table, fading, work);
+}
+
+// Had it to be heard of the site, before a melt vector rose to this, that it knew as much?
+bool ApplyRun::waited_for(const VersionVector& under, SiteIndex site) const {
+  return under.seq(site) > 0 &&
+         find_retirement(site_.settings, site_.sites.id(site)) == nullptr;
+}
+
+// The same where the melt vector of the sender, which becomes ours with the last chunk, comes to
+// cover the delete. If it names sites that ours does not, it may have been put together from those
+// of two groups: then nobody may have waited for a site whose entry is as it was.
 Status ApplyRun::name_melting_deletes(const ChunkHeader& header) {
   if (header.full || !header.last || !update_.melted_changed) return {};
-  const VersionVector& under = header.melted;
-  const auto not_waited_for = [&](SiteIndex s) {
-    if (knowledge_after_.seq(s) <= under.seq(s)) return false;
-    return under.seq(s) == 0 || find_retirement(site_.settings, site_.sites.id(s)) != nullptr;
+  const VersionVector &under = header.melted, &before = site_.melted;
+  bool joined = false;
+  for (SiteIndex s = 0; s < under.size(); ++s)
+    joined = joined || (!before.empty() && under.seq(s) > 0 && before.seq(s) == 0);
+  const auto late = [&](SiteIndex s) {
+    return !waited_for(under, s) || (joined && under.seq(s) == before.seq(s));
   };
-  std::set<SiteIndex> late;
-  for (SiteIndex s = 0; s < knowledge_after_.size(); ++s) {
-    if (not_waited_for(s)) late.insert(s);
-  }
-  if (late.empty()) return {};
+  bool any = joined;
+  for (SiteIndex s = 0; s < knowledge_after_.size() && !any; ++s)
+    any = knowledge_after_.seq(s) > under.seq(s) && late(s);
+  if (!any) return {};
   const auto unseen = [&](const Version& v) {
-    return !v.dead && !under.knows(v) && late.count(v.site) > 0;
+    return !v.dead && (joined || !under.knows(v)) && late(v.site);
   };
   const auto fading = [&](const Version& v) {
-    return v.dead && under.knows(v) && !site_.melted.knows(v);
+    return v.dead && under.knows(v) && !before.knows(v);
   };
   for (const TableInfo& table : tables_) {
     SYNCLINE_TRY(rewrite_contested(table, [&](Work* work, bool* touched) -> Status {

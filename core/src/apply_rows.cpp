@@ -125,6 +125,7 @@ Status ApplyRun::join_one(const TableInfo& table, const ChunkRow& row, Work* wor
   }
   join_rows(work->before, here, *theirs, there, site_.sites, &work->after);
   if (work->before.empty()) SYNCLINE_TRY(take_returned(table, *theirs, work));
+  else SYNCLINE_TRY(name_met_delete(table, theirs->state, work));
   if (header_->full) {
     SYNCLINE_TRY(name_delete(table, theirs->state, work));
     SYNCLINE_TRY(face_melted(table, theirs->state, work));

@@ -117,6 +117,8 @@ class ApplyRun {
   Status take_returned(const TableInfo& table, const RowChange& theirs, Work* work);
   Status name_deletes(const TableInfo& table, const std::function<bool(const Version&)>& which,
                       Work* work);
+  Status name_met_delete(const TableInfo& table, const RowState& theirs, Work* work);
+  bool waited_for(const VersionVector& under, SiteIndex site) const;
   Status name_melting_deletes(const ChunkHeader& header);
 
   // --- apply_fill.cpp

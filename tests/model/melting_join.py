@@ -91,6 +91,8 @@ class Joining:
             self.face(key, chunk, sent, image, was is not None, before, stranger)
         if "back" in rules and key in self.rows and not absent:
             self.name_returned(key, here, sent, before)
+        if "met" in rules and known and not absent and key in self.rows:
+            self.name_met(key, chunk, sent, before)
 
     def name_returned(self, key, here, sent, before):
         """Who asked us while we had forgotten the delete takes its old name for seen."""
@@ -184,13 +186,31 @@ class Joining:
             return
         self.name_deletes(key, fading)
 
+    def waited_for(self, m, site):
+        return site in m and site not in self.retired
+
+    def name_met(self, key, chunk, sent, before):
+        """A version comes beside a tombstone under our M, which did not wait for its site."""
+        row, dead = self.rows[key], self.w.dead
+        had = {d for v in before.values() for d in v}
+        came = {d for v in sent.cells.values() for d in v if not dead(key, d)} - had
+        if any(d in came and (chunk.full or (not under(d, self.M) and
+                                             not self.waited_for(self.M, d[0])))
+               for d in row.versions()):
+            self.name_deletes(key, {d for d in row.versions() if dead(key, d) and
+                                    under(d, self.M)})
+
     def name_risen(self, m):
-        """A tombstone comes under our M beside a version whose site this M did not wait for."""
+        """M comes to cover a tombstone, and did not wait for the site of what is beside it."""
         dead = self.w.dead
+        joined = bool(self.M) and not set(m) <= set(self.M)  # maybe from those of two groups
         for key in sorted(self.rows):
             versions = set(self.rows[key].versions())
-            if any(d != STAR and not dead(key, d) and not under(d, m) and
-                   (d[0] not in m or d[0] in self.retired) for d in versions):
+            unseen = [d for d in versions if not dead(key, d) and
+                      (joined or not under(d, m)) and
+                      (not self.waited_for(m, d[0]) or
+                       (joined and m.get(d[0]) == self.M.get(d[0])))]
+            if unseen:
                 self.name_deletes(key, {d for d in versions if dead(key, d) and under(d, m) and
                                         not under(d, self.M)})
 

@@ -68,8 +68,9 @@ RULES = {
             "a tombstone of ours stands beside it",
     "back": "a delete that comes back where its row had left no trace, beside versions that live, "
             "gets a name of ours",
-    "risen": "so does one that comes under our M with another's, beside a live version of a site "
-             "that this M did not wait for",
+    "met": "so does one under our M beside which a live version comes of a site that this M did "
+           "not wait for",
+    "risen": "and one that comes under our M with another's, beside such a version",
     "star_unknown": "their STAR is added only if it stands for what is not known here",
     "retired": "nothing is exchanged with a retired id",
     "registry_first": "the registry is taken over before the rows",

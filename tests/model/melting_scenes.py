@@ -162,6 +162,26 @@ def row_given_beside(run):
     run.pull(b, a)
 
 
+def row_of_a_stranger(run):
+    """As in delete_forgotten_elsewhere, but b has heard what a may have dropped, and a has a piece
+    from c, who has forgotten something, too."""
+    a, b, c, _ = run.sites
+    run.put(a, 1, a=1)
+    for _ in range(2):
+        run.swap(a, b)
+    run.erase(b, 1)
+    for _ in range(2):
+        run.swap(a, b)
+    a.maintain()
+    run.pull(b, a)
+    run.put(c, 2)
+    c.maintain()
+    run.put(c, 1, a=2)
+    run.pull(a, c, 1, 1)
+    run.pull(b, c)
+    run.pull(a, b)
+
+
 def delete_given_back(run):
     """As before, and b gives both to a and goes for good."""
     delete_forgotten_elsewhere(run)
@@ -194,6 +214,7 @@ SCENES = {
     half_a_row: ("half",),
     delete_given_back: ("back",),
     row_given_beside: ("risen",),
+    row_of_a_stranger: ("met",),
 }
 # What goes wrong with all rules: the rule that would mend it, and how it ends without.
 KNOWN = {

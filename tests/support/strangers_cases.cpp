@@ -1,5 +1,6 @@
 // Part of horizon_test: databases that have dropped metadata and never met (apply_full.cpp,
-// merge.cpp). What they have forgotten of each other leaves no difference when they meet.
+// apply_names.cpp, merge.cpp). What they have forgotten of each other leaves no difference when
+// they meet.
 #include "support/melting_group.hpp"
 
 using namespace syncline;
@@ -23,6 +24,38 @@ struct Strangers {
   Database a{1}, b{2}, c{3}, d{4};
   Strangers() {
     for (Database* db : {&a, &b, &c, &d}) db->port.join_members();
+  }
+};
+
+// Of a and b, b has deleted a row; a has forgotten that, b not. Nobody knows of c.
+struct Forgotten {
+  Database a{1, false}, b{2, false}, c{3, false};
+  const OnDelete on_delete;
+  explicit Forgotten(OnDelete rule) : on_delete(rule) {
+    for (Database* db : {&a, &b, &c}) {
+      TableRules item = item_rules();
+      item.on_delete = on_delete;
+      db->port.enable(item);
+      db->port.enable(part_rules());
+      db->port.join_members();
+    }
+    meet();
+    a.add_item(1, "one", 10);
+    meet();
+    b.erase_item(1);
+    meet();
+    REQUIRE(maintain(&a).melted > 0);
+    REQUIRE(states(b) == 1);
+  }
+  void meet() {
+    for (int i = 0; i < 2; ++i) a.swap_with(&b);
+  }
+  void check(const std::vector<Database*>& all) const {
+    meet_all(all);
+    for (const Database* db : all) {
+      CHECK(db->has_item(1) == (on_delete == OnDelete::update_wins));
+      CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+    }
   }
 };
 
@@ -330,42 +363,42 @@ TEST_CASE("melting: no half of a row comes back from who had not heard of its de
 
 TEST_CASE("melting: a delete comes back everywhere from where it met a row before it was forgotten",
           "[melting][unit]") {
-  const OnDelete on_delete = GENERATE(OnDelete::update_wins, OnDelete::delete_wins);
-  const std::string way = GENERATE("both", "row alone", "delete later");
-  Database a(1, false), b(2, false), c(3, false);
-  for (Database* db : {&a, &b, &c}) {
-    TableRules item = item_rules();
-    item.on_delete = on_delete;
-    db->port.enable(item);
-    db->port.enable(part_rules());
-    db->port.join_members();
+  Forgotten f(GENERATE(OnDelete::update_wins, OnDelete::delete_wins));
+  f.c.add_item(1, "of c", 11);
+  f.b.pull(&f.c);  // beside the delete
+  f.c.pull(&f.a);  // no trace of it
+  SECTION("to whoever has neither") { f.check({&f.a, &f.b, &f.c}); }
+  SECTION("through one of those who have forgotten it") {
+    f.a.pull(&f.b);
+    f.check({&f.a, &f.c});
   }
-  const auto meet = [&] {
-    for (int i = 0; i < 2; ++i) a.swap_with(&b);
-  };
-  meet();
-  a.add_item(1, "one", 10);
-  meet();
-  b.erase_item(1);
-  meet();
-  REQUIRE(maintain(&a).melted > 0);
-  REQUIRE(states(b) == 1);
-  c.add_item(1, "of c", 11);
-  b.pull(&c);  // beside the delete
-  c.pull(&a);  // no trace of it
-  std::vector<Database*> all = {&a, &b, &c};
-  if (way == "row alone") {
-    a.pull(&c);  // and all that c knows
-    b.pull(&a);  // has both; hears what a may have dropped
-  } else if (way == "delete later") {
-    a.pull(&b);
-    all = {&a, &c};
+  SECTION("to one of them who has the row already") {
+    f.a.pull(&f.c);  // and all that c knows
+    f.b.pull(&f.a);  // has both; hears what a may have dropped
+    f.check({&f.a, &f.b, &f.c});
   }
-  meet_all(all);
-  for (const Database* db : all) {
-    CHECK(db->has_item(1) == (on_delete == OnDelete::update_wins));
-    CHECK(db->conflicts() == std::vector<std::string>{"update_delete"});
+}
+
+TEST_CASE("melting: a delete comes back everywhere from where it met a row of a stranger",
+          "[melting][unit]") {
+  Forgotten f(GENERATE(OnDelete::update_wins, OnDelete::delete_wins));
+  f.c.add_item(2, "two", 22);
+  REQUIRE(maintain(&f.c).melted > 0);
+  f.c.add_item(1, "of c", 11);
+  SECTION("that came alone to one who has forgotten it") {
+    f.b.pull(&f.a);  // hears what a may have dropped
+    REQUIRE(f.a.apply(f.c.export_for(f.a.vector(), {}, 1).bytes).ok());  // the first row
+    f.b.pull(&f.c);
+    f.a.pull(&f.b);
   }
+  SECTION("that has melted, too") {
+    f.b.pull(&f.c);
+    maintain(&f.c);
+    f.b.pull(&f.c);
+    f.a.pull(&f.c);
+    f.b.pull(&f.a);
+  }
+  f.check({&f.a, &f.b, &f.c});
 }
 
 TEST_CASE("melting: what a broken-off exchange knew is not said of rows that another brought",
