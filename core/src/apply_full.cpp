@@ -83,7 +83,7 @@ Status ApplyRun::take_melted(const ChunkHeader& header) {
   }
   update_.melted_changed = !(update_.melted == site_.melted);
   // What has melted is older than what is written from now on, and brings no clock along with it.
-  for (SiteIndex s = 0; s < update_.melted.size(); ++s)
+  for (SiteIndex s = 0; update_.melted_changed && s < update_.melted.size(); ++s)
     update_.hlc_max = std::max(update_.hlc_max, update_.melted.entry(s).hlc);
   return {};
 }
