@@ -128,22 +128,18 @@ bool ApplyRun::waited_for(const VersionVector& under, SiteIndex site) const {
 
 // The same where the melt vector of the sender, which becomes ours with the last chunk, comes to
 // cover the delete. If it names sites that ours does not, it may have been put together from those
-// of two groups: then nobody may have waited for a site whose entry is as it was.
+// of two groups: then it says of nobody that he was waited for.
 Status ApplyRun::name_melting_deletes(const ChunkHeader& header) {
   if (header.full || !header.last || !update_.melted_changed) return {};
   const VersionVector &under = header.melted, &before = site_.melted;
-  bool joined = false;
-  for (SiteIndex s = 0; s < under.size(); ++s)
+  bool any = false, joined = false;
+  for (SiteIndex s = 0; s < knowledge_after_.size(); ++s) {
+    any = any || (knowledge_after_.seq(s) > under.seq(s) && !waited_for(under, s));
     joined = joined || (!before.empty() && under.seq(s) > 0 && before.seq(s) == 0);
-  const auto late = [&](SiteIndex s) {
-    return !waited_for(under, s) || (joined && under.seq(s) == before.seq(s));
-  };
-  bool any = joined;
-  for (SiteIndex s = 0; s < knowledge_after_.size() && !any; ++s)
-    any = knowledge_after_.seq(s) > under.seq(s) && late(s);
-  if (!any) return {};
+  }
+  if (!any && !joined) return {};
   const auto unseen = [&](const Version& v) {
-    return !v.dead && (joined || !under.knows(v)) && late(v.site);
+    return !v.dead && (joined || (!under.knows(v) && !waited_for(under, v.site)));
   };
   const auto fading = [&](const Version& v) {
     return v.dead && under.knows(v) && !before.knows(v);

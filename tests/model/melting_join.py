@@ -207,9 +207,7 @@ class Joining:
         for key in sorted(self.rows):
             versions = set(self.rows[key].versions())
             unseen = [d for d in versions if not dead(key, d) and
-                      (joined or not under(d, m)) and
-                      (not self.waited_for(m, d[0]) or
-                       (joined and m.get(d[0]) == self.M.get(d[0])))]
+                      (joined or (not under(d, m) and not self.waited_for(m, d[0])))]
             if unseen:
                 self.name_deletes(key, {d for d in versions if dead(key, d) and under(d, m) and
                                         not under(d, self.M)})
