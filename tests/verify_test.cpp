@@ -213,6 +213,8 @@ TEST_CASE("verify: options are checked", "[verify]") {
   CHECK_FALSE(verify_options_from_json("{\"from\": \"local\"}", false, &options).ok());
   CHECK(verify_options_from_json("{\"from\": \"local\"}", true, &options).ok());
   CHECK_FALSE(verify_options_from_json("{\"from\": \"here\"}", true, &options).ok());
+  CHECK_FALSE(verify_options_from_json("{\"from\": \"\"}", true, &options).ok());
+  CHECK_FALSE(verify_options_from_json("{\"table\": \"\"}", false, &options).ok());
   CheckOptions check;
   CHECK(check_options_from_json("{\"prefer\": \"state\"}", &check).ok());
   CHECK(check.prefer_state);

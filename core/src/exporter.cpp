@@ -326,7 +326,7 @@ Status export_options_from_json(std::string_view json, ExportOptions* options,
   JsonOptions in("sync_changes_since");
   SYNCLINE_TRY(in.parse(json));
   SYNCLINE_TRY(in.read_export(options));
-  SYNCLINE_TRY(in.text("resume", resume_hex));
+  SYNCLINE_TRY(in.text("resume", resume_hex, true));
   return in.finish();
 }
 

@@ -27,11 +27,12 @@ Status JsonOptions::wrong(const char* key, const std::string& expected) const {
                 "option \"" + std::string(key) + "\" of " + function_ + " must be " + expected);
 }
 
-Status JsonOptions::text(const char* key, std::string* out) {
+Status JsonOptions::text(const char* key, std::string* out, bool may_be_empty) {
   known_.push_back(key);
   const auto it = object_.find(key);
   if (it == object_.end() || it->is_null()) return {};
-  if (!it->is_string()) return wrong(key, "a string");
+  const bool named = it->is_string() && !it->get_ref<const std::string&>().empty();
+  if (!named && !(it->is_string() && may_be_empty)) return wrong(key, "a string, not an empty one");
   *out = it->get<std::string>();
   return {};
 }

@@ -24,7 +24,7 @@ class JsonOptions {
   Status parse(std::string_view json);
   // Each leaves *out alone when the key is missing. Errors: invalid_argument for another JSON type
   // or, for numbers, a value outside [low, high].
-  Status text(const char* key, std::string* out);
+  Status text(const char* key, std::string* out, bool may_be_empty = false);
   Status number(const char* key, uint64_t low, uint64_t high, uint64_t* out);
   Status texts(const char* key, std::vector<std::string>* out);  // an array of strings
   Status boolean(const char* key, bool* out);
