@@ -241,7 +241,7 @@ Status enable_options_from_json(std::string_view json, EnableOptions* out) {
 }
 
 std::string report_to_json(const EnableReport& report) {
-  Json out;
+  Json out = Json::object();  // one made of null by [] is not safe without memory
   out["table"] = report.table;
   if (!report.skipped.empty()) {
     out["skipped"] = report.skipped;

@@ -228,13 +228,15 @@ sqlite3_module make_module() {
 }
 
 // SELECT sync_check(): the same name as a scalar function says how it is called.
-void explain_call(sqlite3_context* context, int, sqlite3_value**) {
+void explain_call(sqlite3_context* context, int, sqlite3_value**) try {
   const auto* function = static_cast<const TableFunction*>(sqlite3_user_data(context));
   const std::string name = function->name;
   const bool view = function->argument_count == 0;
   give_error(context, Status(StatusCode::invalid_argument,
                              name + (view ? " is a view" : " gives rows, as a table does"),
                              "SELECT * FROM " + name + (view ? "" : "(...)")));
+} catch (const std::bad_alloc&) {
+  sqlite3_result_error_nomem(context);
 }
 
 }  // namespace

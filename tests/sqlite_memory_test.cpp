@@ -13,6 +13,14 @@
 namespace syncline::test {
 namespace {
 
+void install() {
+  static const bool installed = [] {
+    scarce_memory::install();
+    return true;
+  }();
+  REQUIRE(installed);
+}
+
 Trouble trouble_with_memory(uint64_t at, bool lasting) {
   Trouble trouble;
   trouble.of_memory = true;
@@ -36,11 +44,7 @@ void try_all(bool lasting) {
     const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
     return time.count();
   };
-  static const bool installed = [] {
-    scarce_memory::install();
-    return true;
-  }();
-  REQUIRE(installed);
+  install();
   Prng prng(seed);
   uint64_t trials = 0, allocations = 0;
   do {
@@ -63,6 +67,76 @@ void try_all(bool lasting) {
   std::cout << (lasting ? "memory is used up: " : "an allocation fails: ") << trials
             << " trials over works of " << allocations << " allocations in " << spent()
             << " s, seed " << seed << "\n";
+}
+
+std::string hex_of(const std::string& bytes) {
+  std::string out;
+  for (const char byte : bytes) {
+    char digits[3];
+    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(byte));
+    out += digits;
+  }
+  return out;
+}
+
+constexpr char kNotes[] = "CREATE TABLE note(id TEXT PRIMARY KEY, body INTEGER UNIQUE);"
+                          "SELECT sync_enable('note');";
+
+// Each allocation of each call fails in turn; of long calls some of the later ones, in a short run.
+// What a call changes is rolled back.
+TEST_CASE("memory: each allocation of a short call fails", "[faults]") {
+  install();
+  SqliteFile db(":memory:"), other(":memory:");
+  REQUIRE(other.run(kNotes));
+  REQUIRE(other.run("INSERT INTO note VALUES('a', 5), ('b', 6); SELECT sync_hello()"));
+  const auto chunk = other.value("SELECT changes FROM sync_changes_since('{}')");
+  REQUIRE(chunk.has_value());
+  REQUIRE(db.run(kNotes));
+  REQUIRE(db.run("INSERT INTO note VALUES('a', 1), ('c', 6); SELECT sync_hello();"
+                 "UPDATE note SET body=2 WHERE id='a'; SELECT sync_hello();"
+                 "SELECT sync_set_policy('note', 'body', 'sql:max(a, b)')"));
+  const std::string apply = "SELECT sync_apply(x'" + hex_of(*chunk) + "'); ";
+  const std::string calls[] = {
+      "SELECT sync_enable('note')",
+      "SELECT sync_enable(NULL)",
+      "SELECT sync_schema()",
+      "SELECT sync_version_vector()",
+      "SELECT sync_digest('note')",
+      "SELECT count(*) FROM sync_explain('note', 'a')",
+      "SELECT count(*) FROM sync_check()",
+      "SELECT sync_check()",
+      "SELECT count(*) FROM sync_suggest_policies()",
+      "SELECT count(*) FROM sync_sites",
+      "SELECT count(*) FROM sync_site_matrix",
+      "SELECT count(*) FROM sync_inspect(x'" + hex_of(*chunk) + "')",
+      "SELECT sync_set_policy('note', 'body', 'nonsense')",
+      "SELECT sync_maintain()",
+      "UPDATE note SET body=body+10; SELECT sync_hello()",
+      apply + "SELECT count(*) FROM sync_conflicts",
+      apply + "SELECT sync_set_policy('note', 'body', 'max')",
+      apply + "SELECT sync_resolve_all('{}', 'local')",
+      "CREATE TABLE more(id INTEGER PRIMARY KEY); SELECT sync_enable('more')",
+  };
+  const auto content = [&] {
+    const char vector[] = "SELECT sync_version_vector()";
+    return db.value("SELECT json_group_array(id || body) FROM note").value_or("") +
+           db.value(vector).value_or(db.error());
+  };
+  const std::string before = content();
+  const bool all = number_from_env("SYNCLINE_CRASH_SECONDS", 0) > 0;
+  for (const std::string& call : calls) {
+    bool struck = true;
+    for (uint64_t at = 1; struck; at += all || at < 1500 ? 1 : at / 50) {
+      INFO(call << ", allocation " << at);
+      REQUIRE(db.run("BEGIN"));
+      scarce_memory::arm(at, false);
+      sqlite3_exec(db.db(), call.c_str(), nullptr, nullptr, nullptr);
+      scarce_memory::disarm();
+      struck = scarce_memory::struck();
+      if (sqlite3_get_autocommit(db.db()) == 0) REQUIRE(db.run("ROLLBACK"));
+      if (!struck || at % 50 == 0) REQUIRE(content() == before);
+    }
+  }
 }
 
 TEST_CASE("memory: one allocation fails", "[faults]") {
