@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <map>
-#include <variant>
+#include <optional>
 
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/table_function.h"
@@ -14,7 +14,15 @@ namespace syncline {
 
 namespace {
 
-using Cell = std::variant<std::monostate, int64_t, std::string>;
+// NULL without a number or text. No std::variant: a copy of libstdc++'s that has no memory for a
+// string is taken apart as if it had one.
+struct Cell {
+  Cell() = default;
+  Cell(std::string words) : text(std::move(words)) {}  // NOLINT: implicit, rows are lists of them
+  explicit Cell(int64_t value) : number(value) {}
+  std::optional<int64_t> number;
+  std::string text;
+};
 
 // Rows that were made when it opened.
 class MadeSource : public RowSource {
@@ -26,18 +34,14 @@ class MadeSource : public RowSource {
   }
   void column(int column, sqlite3_context* context) override {
     const Cell& cell = rows_[at_][static_cast<size_t>(column)];
-    if (const auto* number = std::get_if<int64_t>(&cell)) sqlite3_result_int64(context, *number);
-    if (const auto* text = std::get_if<std::string>(&cell)) give_text(context, *text);
+    if (cell.number) sqlite3_result_int64(context, *cell.number);
+    else if (!cell.text.empty()) give_text(context, cell.text);
   }
 
  private:
   std::vector<std::vector<Cell>> rows_;
   size_t at_ = static_cast<size_t>(-1);
 };
-
-Cell text_cell(std::string text) {
-  return text.empty() ? Cell() : Cell(std::move(text));
-}
 
 Cell time_cell(uint64_t ms) {
   return ms == 0 ? Cell() : Cell(time_text(ms));
@@ -85,8 +89,8 @@ Status open_sites(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
     const auto ahead = sites.ahead_ms.find(standing.index);
     const bool self = &standing == sites.standings.data();
     rows.push_back(
-        {to_hex(member.id), text_cell(self ? sites.site.name : member.name),
-         text_cell(member.engine), text_cell(member.version), std::string(standing.status),
+        {to_hex(member.id), self ? sites.site.name : member.name,
+         member.engine, member.version, std::string(standing.status),
          time_cell(member.joined_ms), time_cell(standing.heard ? standing.heard_ms : 0),
          time_cell(member.retired_ms),
          member.retired ? Cell(to_hex(member.retired_by)) : Cell(),
@@ -139,7 +143,7 @@ class History {
                      [](const Line& a, const Line& b) { return a.ms < b.ms; });
     std::vector<std::vector<Cell>> out;
     for (Line& line : lines_)
-      out.push_back({time_cell(line.ms), std::string(line.event), text_cell(line.detail)});
+      out.push_back({time_cell(line.ms), std::string(line.event), line.detail});
     return out;
   }
 
