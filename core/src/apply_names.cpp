@@ -120,7 +120,7 @@ Status ApplyRun::name_met_delete(const TableInfo& table, const RowState& theirs,
   return name_deletes(table, fading, work);
 }
 
-// Had it to be heard of the site, before a melt vector rose to this, that it knew as much?
+// Did a melt vector rise to this only when the site was known to know as much?
 bool ApplyRun::waited_for(const VersionVector& under, SiteIndex site) const {
   return under.seq(site) > 0 &&
          find_retirement(site_.settings, site_.sites.id(site)) == nullptr;

@@ -22,8 +22,8 @@ class JsonOptions {
 
   // "" and "null" are no options. Errors: invalid_argument unless it is a JSON object.
   Status parse(std::string_view json);
-  // Each leaves *out alone when the key is missing. Errors: invalid_argument for another JSON type
-  // or, for numbers, a value outside [low, high].
+  // Each leaves *out alone when the key is missing. Errors: invalid_argument for another JSON type,
+  // for an empty text, as an unset variable gives it, or for a number outside [low, high].
   Status text(const char* key, std::string* out, bool may_be_empty = false);
   Status number(const char* key, uint64_t low, uint64_t high, uint64_t* out);
   Status texts(const char* key, std::vector<std::string>* out);  // an array of strings
