@@ -92,7 +92,8 @@ Status retire(const Sites& sites, const SiteStanding& standing, std::string_view
 
 Status retire_site(std::string_view id, std::string_view note) {
   if (note.size() > limits::label_bytes_max) {
-    return Status(StatusCode::invalid_argument, "the note is longer than 1024 bytes");
+    return Status(StatusCode::invalid_argument,
+                  "the note is longer than " + std::to_string(limits::label_bytes_max) + " bytes");
   }
   Sites sites;
   SYNCLINE_TRY(sites.load());

@@ -138,7 +138,8 @@ Status call_site_name(Call* call) {
   }
   const std::string name = call->bytes(0);  // empty: no name
   if (name.size() > limits::label_bytes_max) {
-    return {StatusCode::invalid_argument, "the site's name is longer than 1024 bytes"};
+    return {StatusCode::invalid_argument,
+            "the site's name is longer than " + std::to_string(limits::label_bytes_max) + " bytes"};
   }
   Operation operation;
   SYNCLINE_TRY(operation.begin_write(call->db(), "sync_site_name"));

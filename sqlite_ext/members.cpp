@@ -121,7 +121,8 @@ Status call_retire_site(Call* call) {
   SYNCLINE_TRY(call->text(0, "the id of the site to retire", &id));
   const std::string note = call->bytes(1);
   if (note.size() > limits::label_bytes_max) {
-    return {StatusCode::invalid_argument, "the note is longer than 1024 bytes"};
+    return {StatusCode::invalid_argument,
+            "the note is longer than " + std::to_string(limits::label_bytes_max) + " bytes"};
   }
   Registry registry;
   SYNCLINE_TRY(load_registry(call->db(), &registry));

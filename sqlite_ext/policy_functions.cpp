@@ -129,7 +129,9 @@ Status call_set_policy(Call* call) {
 Status call_set_actor(Call* call) {
   const std::string actor = call->bytes(0);
   if (actor.size() > limits::label_bytes_max) {
-    return {StatusCode::invalid_argument, "the actor's name is longer than 1024 bytes"};
+    return {StatusCode::invalid_argument,
+            "the actor's name is longer than " + std::to_string(limits::label_bytes_max) +
+                " bytes"};
   }
   SYNCLINE_TRY(
       change_origin(call, "sync_set_actor", [&](Origin* origin) { origin->actor = actor; }));
@@ -144,7 +146,8 @@ Status call_set_actor(Call* call) {
 Status call_set_context(Call* call) {
   const std::string context = call->bytes(0);
   if (context.size() > limits::context_bytes_max) {
-    return {StatusCode::invalid_argument, "the context is longer than 65536 bytes"};
+    return {StatusCode::invalid_argument,
+            "the context is longer than " + std::to_string(limits::context_bytes_max) + " bytes"};
   }
   if (!context.empty() && parse_json<SortedJson>(context).is_discarded()) {
     return {StatusCode::invalid_argument, "the context is not JSON",

@@ -69,16 +69,6 @@ void try_all(bool lasting) {
             << " s, seed " << seed << "\n";
 }
 
-std::string hex_of(const std::string& bytes) {
-  std::string out;
-  for (const char byte : bytes) {
-    char digits[3];
-    std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(byte));
-    out += digits;
-  }
-  return out;
-}
-
 constexpr char kNotes[] = "CREATE TABLE note(id TEXT PRIMARY KEY, body INTEGER UNIQUE);"
                           "SELECT sync_enable('note');";
 
@@ -89,13 +79,13 @@ TEST_CASE("memory: each allocation of a short call fails", "[faults]") {
   SqliteFile db(":memory:"), other(":memory:");
   REQUIRE(other.run(kNotes));
   REQUIRE(other.run("INSERT INTO note VALUES('a', 5), ('b', 6); SELECT sync_hello()"));
-  const auto chunk = other.value("SELECT changes FROM sync_changes_since('{}')");
+  const auto chunk = other.value("SELECT hex(changes) FROM sync_changes_since('{}')");
   REQUIRE(chunk.has_value());
   REQUIRE(db.run(kNotes));
   REQUIRE(db.run("INSERT INTO note VALUES('a', 1), ('c', 6); SELECT sync_hello();"
                  "UPDATE note SET body=2 WHERE id='a'; SELECT sync_hello();"
                  "SELECT sync_set_policy('note', 'body', 'sql:max(a, b)')"));
-  const std::string apply = "SELECT sync_apply(x'" + hex_of(*chunk) + "'); ";
+  const std::string apply = "SELECT sync_apply(x'" + *chunk + "'); ";
   const std::string calls[] = {
       "SELECT sync_enable('note')",
       "SELECT sync_enable(NULL)",
@@ -108,7 +98,7 @@ TEST_CASE("memory: each allocation of a short call fails", "[faults]") {
       "SELECT count(*) FROM sync_suggest_policies()",
       "SELECT count(*) FROM sync_sites",
       "SELECT count(*) FROM sync_site_matrix",
-      "SELECT count(*) FROM sync_inspect(x'" + hex_of(*chunk) + "')",
+      "SELECT count(*) FROM sync_inspect(x'" + *chunk + "')",
       "SELECT sync_set_policy('note', 'body', 'nonsense')",
       "SELECT sync_maintain()",
       "UPDATE note SET body=body+10; SELECT sync_hello()",

@@ -139,9 +139,9 @@ def half_a_row(run):
     forgotten_delete(run, changed=True)
 
 
-def delete_forgotten_elsewhere(run):
-    """b has the delete beside a row of c, who then hears from a, where it left no trace."""
-    a, b, c, _ = run.sites
+def forgotten_by_one(run):
+    """Of a and b, b has deleted a row; a has forgotten that, b not."""
+    a, b, _, _ = run.sites
     run.put(a, 1, a=1)
     for _ in range(2):
         run.swap(a, b)
@@ -149,13 +149,19 @@ def delete_forgotten_elsewhere(run):
     for _ in range(2):
         run.swap(a, b)
     a.maintain()
+
+
+def delete_forgotten_elsewhere(run):
+    """b has the delete beside a row of c, who then hears from a, where it left no trace."""
+    forgotten_by_one(run)
+    a, b, c, _ = run.sites
     run.put(c, 1, a=2)
     run.pull(b, c)
     run.pull(c, a)
 
 
 def row_given_beside(run):
-    """As before, and a gets the row from c before it hears of b."""
+    """As in delete_forgotten_elsewhere, and a gets the row from c before it hears of b."""
     delete_forgotten_elsewhere(run)
     a, b, c, _ = run.sites
     run.pull(a, c)
@@ -163,16 +169,10 @@ def row_given_beside(run):
 
 
 def row_of_a_stranger(run):
-    """As in delete_forgotten_elsewhere, but b has heard what a may have dropped, and a has a piece
-    from c, who has forgotten something, too."""
+    """b has heard what a may have dropped, and a has a piece from c, who has forgotten something,
+    too."""
+    forgotten_by_one(run)
     a, b, c, _ = run.sites
-    run.put(a, 1, a=1)
-    for _ in range(2):
-        run.swap(a, b)
-    run.erase(b, 1)
-    for _ in range(2):
-        run.swap(a, b)
-    a.maintain()
     run.pull(b, a)
     run.put(c, 2)
     c.maintain()
@@ -183,7 +183,7 @@ def row_of_a_stranger(run):
 
 
 def delete_given_back(run):
-    """As before, and b gives both to a and goes for good."""
+    """As in delete_forgotten_elsewhere, and b gives both to a and goes for good."""
     delete_forgotten_elsewhere(run)
     a, b, c, d = run.sites
     run.pull(a, b)
