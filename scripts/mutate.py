@@ -142,6 +142,8 @@ MUTATIONS = [
      "fate->parents.push_back({parent->number, encoded, {}});", "fate->hold = true;"),
     ("foreign keys: SET NULL clears what is shown", "apply_rows.cpp",
      "work->shown.values[c] = Value::null();", ";"),
+    ("foreign keys: what was reset is looked at again when its parent is back", "apply_held.cpp",
+     "SYNCLINE_TRY(reconsider_adjusted());", ""),
     ("foreign keys: what was kept or reset is looked at again", "apply_held.cpp",
      "if (work.before.kept || work.before.adjusted) return reconsider(table, &work, stored);", ""),
     ("notes: a version keeps its note through the join", "merge.cpp",

@@ -205,6 +205,7 @@ Status ApplyRun::keep_parent(const RowRef& parent, const RowRef& child, bool* ke
     given_up_.insert({parent.table, parent.key});
     return note_in_the_way(*table, outcome, child);
   }
+  put_back_ = true;
   if (table->refers) written_.push_back({table->number, parent.key, {}});
   note_kept(*table, write.key, work.shown);
   return {};
@@ -292,6 +293,22 @@ Status ApplyRun::reconsider_kept(const TableInfo& table, Work* work) {
   }
   note_free(table, write.key, work->after);
   return {};
+}
+
+// A row that wants the place of a kept one drives it out, and does not stay itself if it refers to
+// it. Then others keep it anew: what was looked at in between, and reset, has its parent back.
+Status ApplyRun::reconsider_adjusted() {
+  if (!put_back_) return {};
+  for (const RowName& name : std::set<RowName>(views_)) {
+    const TableInfo* table = table_by_number(name.first);
+    if (table == nullptr) continue;
+    RowBatch batch;
+    Work work;
+    bool stored = false;
+    SYNCLINE_TRY(fetch_one(*table, name.second, &batch, &work));
+    if (work.before.adjusted) SYNCLINE_TRY(reconsider(*table, &work, &stored));
+  }
+  return settle_foreign_keys();
 }
 
 // Kept rows that are needed by kept rows and need others, in a circle or between two of them.

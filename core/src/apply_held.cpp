@@ -202,6 +202,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
     for (const auto& row : views_)
       waiting.add(row);
     given_up_.clear(), took_place_.clear(), in_vain_.clear();
+    put_back_ = false;
     bool progress = true;
     for (int round = 0; round < kRoundsMax && progress; ++round) {
       const size_t stored_before = *stored;
@@ -211,6 +212,7 @@ Status ApplyRun::try_held(const std::vector<RowRef>& refs, size_t* stored) {
       progress = *stored > stored_before;
     }
     SYNCLINE_TRY(reconsider_kept_circles());
+    SYNCLINE_TRY(reconsider_adjusted());
     waiting.add(std::exchange(refused_, {}));
     again = waiting.rows.size() < before || views_ != views_at_start;
   }

@@ -172,6 +172,7 @@ class ApplyRun {
   Status adjust(const TableInfo& table, Work* work, const std::string& reason, bool* adjusted);
   Status reconsider(const TableInfo& table, Work* work, bool* stored);
   Status reconsider_kept(const TableInfo& table, Work* work);
+  Status reconsider_adjusted();
   Status find_kept_circles(std::set<RowName>* out);
   Status reconsider_kept_circles();
   Status store_one(const TableInfo& table, Work* work, RowWrite* write, StoreOutcome* outcome);
@@ -238,6 +239,7 @@ class ApplyRun {
   std::set<RowName> views_before_;
   std::deque<ConflictRecord> records_;
   std::set<RowName> given_up_;  // deleted rows that cannot be kept
+  bool put_back_ = false;       // a deleted row was, in this pass, for the sake of others
   // Rows that drove out a rival, and those of them that had to go all the same.
   std::set<RowName> took_place_, in_vain_;
   // Rows that go before one that was stored. If one of them is held in the end: settle_circles.
