@@ -122,6 +122,18 @@ std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
          ";\n" + image_statement(plan, "(SELECT max(seq) FROM sync_log)", "", from);
 }
 
+// The row that the new one replaces under its own key. The log shows no delete of it.
+std::string replaced_body(const CapturePlan& plan) {
+  std::string where;
+  for (const std::string& name : plan.key) {
+    const std::string key = quote_name(name), fresh = "NEW." + key;
+    where += (where.empty() ? "" : " AND ") + key + "=" + fresh + " AND " + key + " IS " + fresh +
+             " COLLATE BINARY";
+  }
+  return log_head(plan) + " SELECT " + log_values(plan, std::to_string(kMaskSuspect), "") +
+         " FROM " + quote_name(plan.name) + " WHERE " + where + ";\n";
+}
+
 }  // namespace
 
 std::string capture_prefix(uint32_t table) {
@@ -146,9 +158,14 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
                     " COLLATE BINARY");
   }
   // Not "UPDATE OF key": SQLite would not fire it for UPDATE ... SET rowid = ...
-  trigger("rekey", "AFTER UPDATE", " WHEN " + balanced(moved, 0, moved.size(), " OR "),
+  const std::string when_moved = " WHEN " + balanced(moved, 0, moved.size(), " OR ");
+  trigger("rekey", "AFTER UPDATE", when_moved,
           append_log(plan, all, "OLD.") + image + append_log(plan, all, "NEW."));
   trigger("delete", "AFTER DELETE", "", append_log(plan, all, "OLD.") + image);
+  if (plan.fills) {
+    trigger("replaced_insert", "BEFORE INSERT", "", replaced_body(plan));
+    trigger("replaced_update", "BEFORE UPDATE", when_moved, replaced_body(plan));
+  }
   for (size_t i = 0; i < plan.indexes.size(); ++i) {
     const CaptureIndex& index = plan.indexes[i];
     std::string columns;

@@ -92,7 +92,8 @@ Status gather(TableAccess* access, const Registry& registry, const LocalRow& loc
 }
 
 // What is known of a row that an exchange brought without state is not known of one that was made
-// here. An update says that the row was there before, and so does a deleted row's image.
+// here. An update says that the row was there before, and so does a deleted row's image, or a
+// suspect before an insert.
 Status keep_context(TableAccess* access, std::span<const LogEvent> events, RowState* row) {
   if (row->context == 0 || events.empty() || events[0].mask != kMaskAll) return {};
   bool deleted = false;
@@ -116,7 +117,7 @@ Status fold_into(TableAccess* access, const Registry& registry, std::span<const 
     SYNCLINE_TRY(unpack_row(local->state, table.column_count(), &work->row));
   } else {
     make_baseline(table, &work->row);
-    SYNCLINE_TRY(keep_context(access, settled, &work->row));
+    SYNCLINE_TRY(keep_context(access, events, &work->row));
   }
   if (exists) {
     const auto at = static_cast<size_t>(registry.position(table.number));

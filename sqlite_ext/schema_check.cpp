@@ -246,6 +246,12 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
     plan->columns.push_back({n, column->name, any || column->affinity == Affinity::blob,
                              policy && policy->needs_notes()});
   }
+  int64_t fills = 0;
+  SYNCLINE_TRY(query_integer(db,
+                             "SELECT 1 FROM main.sync_context WHERE id=" +
+                                 std::to_string(table.baseline_context),
+                             0, &fills));
+  plan->fills = fills != 0;
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db, base.name, &indexes));
   for (UniqueIndex& index : indexes) {
@@ -255,19 +261,21 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
 }
 
 Status renew_triggers(sqlite3* db, Registry* registry) {
-  for (size_t i = 0; i < registry->tables.size(); ++i) {
-    const TableInfo& table = registry->tables[i];
-    if (!table.present) continue;
-    FoundTriggers found;
-    SYNCLINE_TRY(find_triggers(db, table.number, &found));
-    BaseTable base;
-    SYNCLINE_TRY(describe_table(db, table.name, &base));
-    if (found.text.empty() || !base.exists) continue;  // the next check sees to it
-    CapturePlan plan;
-    SYNCLINE_TRY(plan_capture(db, table, base, &plan));
-    if (!as_planned(found, plan)) SYNCLINE_TRY(make_triggers(db, plan));
-  }
+  for (const TableInfo& table : registry->tables)
+    SYNCLINE_TRY(renew_triggers(db, table));
   return {};
+}
+
+Status renew_triggers(sqlite3* db, const TableInfo& table) {
+  if (!table.present) return {};
+  FoundTriggers found;
+  SYNCLINE_TRY(find_triggers(db, table.number, &found));
+  BaseTable base;
+  SYNCLINE_TRY(describe_table(db, table.name, &base));
+  if (found.text.empty() || !base.exists) return {};  // the next check sees to it
+  CapturePlan plan;
+  SYNCLINE_TRY(plan_capture(db, table, base, &plan));
+  return as_planned(found, plan) ? Status() : make_triggers(db, plan);
 }
 
 Status make_triggers(sqlite3* db, const CapturePlan& plan) {

@@ -28,8 +28,10 @@ Status check_schema(sqlite3* db, bool write, Registry* registry, SchemaChanges* 
 
 // What capture of a table needs to know. Columns of `table` must be in step with `base`.
 Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, CapturePlan* plan);
-// Makes triggers again where policies want other ones. REQUIRES: a write transaction.
+// Makes triggers again where policies, or an exchange that brings rows without state, want other
+// ones; of all tables, or of one. REQUIRES: a write transaction.
 Status renew_triggers(sqlite3* db, Registry* registry);
+Status renew_triggers(sqlite3* db, const TableInfo& table);
 // Drops and creates the triggers of a table.
 Status make_triggers(sqlite3* db, const CapturePlan& plan);
 Status drop_triggers(sqlite3* db, uint32_t table);

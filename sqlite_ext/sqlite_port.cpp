@@ -227,6 +227,19 @@ Status SqlitePort::save_contexts(const SiteState& site, const ExchangeUpdate& up
                    Value::integer(static_cast<int64_t>(update.contexts_new.back().first + 1)));
 }
 
+// While rows without state come and not all are here, what REPLACE takes away has to be known.
+Status SqlitePort::watch_fill(const ExchangeUpdate& update) {
+  for (const TableInfo& table : registry_.tables) {
+    const ContextId id = table.baseline_context;
+    const bool begins = std::any_of(update.contexts_new.begin(), update.contexts_new.end(),
+                                    [&](const auto& made) { return made.first == id; });
+    const auto& gone = update.contexts_gone;
+    const bool ends = std::find(gone.begin(), gone.end(), id) != gone.end();
+    if (begins || ends) SYNCLINE_TRY(renew_triggers(db_, table));
+  }
+  return {};
+}
+
 Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& update) {
   SYNCLINE_TRY(save_sites(site.sites));
   Statement incoming;
@@ -251,6 +264,7 @@ Status SqlitePort::save_exchange(const SiteState& site, const ExchangeUpdate& up
     refresh_policies(&registry_);
     SYNCLINE_TRY(renew_triggers(db_, &registry_));
   }
+  SYNCLINE_TRY(watch_fill(update));
   SYNCLINE_TRY(save_acknowledgements(db_, site.sites, update.acknowledgements));
   if (update.melted_changed) SYNCLINE_TRY(save_melted(db_, site.sites, update.melted));
   return update.hlc_max > 0 ? raise_floor(db_, update.hlc_max + 1) : Status();

@@ -73,6 +73,7 @@ class SqlitePort : public Port {
   Status save_sites(const SiteTable& sites);
   Status save_knowledge(const SiteState& site, const ExchangeUpdate& update);
   Status save_contexts(const SiteState& site, const ExchangeUpdate& update);
+  Status watch_fill(const ExchangeUpdate& update);
 
   sqlite3* db_;
   Registry& registry_;

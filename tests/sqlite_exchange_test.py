@@ -138,6 +138,41 @@ def _(t):
     assert report["pulled"]["rows"] == report["pushed"]["rows"] == 0, report
 
 
+@test("what REPLACE takes away between two chunks of a first exchange was seen by who replaced it")
+def _(t):
+    a, b, c = [t.sqlite(name) for name in "abc"]
+    for db in (a, b, c):
+        db.run("CREATE TABLE t(id TEXT PRIMARY KEY, x)")
+        if db is a:
+            db.run("INSERT INTO t VALUES('one', 1), ('two', 1), ('two more', 1);"
+                   "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 90)"
+                   "INSERT INTO t SELECT 'u' || i, 1 FROM n;"
+                   "INSERT INTO t VALUES('z', 1)")
+        db.value("SELECT sync_enable('t')")
+        db.value("SELECT sync_set_policy('t', 'x', 'first_writer')")
+    triggers = "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger'"
+    usual = b.value(triggers)
+    carrier = Carrier()
+    while b.value("SELECT count(*) FROM t") < 3:
+        assert not carrier.pull(b, a, chunks=1)
+    assert b.value(triggers) > usual
+    assert b.rows("SELECT * FROM sync_check()") == []
+    b.run("REPLACE INTO t VALUES('one', 2)")
+    b.run("UPDATE OR REPLACE t SET id = 'two', x = 2 WHERE id = 'two more'")
+    b.run("INSERT INTO t VALUES('z', 2)")  # which is still to come
+    sync(c, b)
+    sync(a, c)
+    carrier.pull(b, a)
+    assert b.value(triggers) == usual
+    for _ in range(2):
+        sync(a, b), sync(c, b)
+    same_rows(a, b, ["t"]), same_rows(a, c, ["t"])
+    assert a.rows("SELECT * FROM t WHERE id NOT LIKE 'u%' ORDER BY id") == [
+        ("one", 2), ("two", 2), ("z", 1)]
+    for db in (a, b, c):
+        assert [row[2] for row in conflicts(db)] == ['{"id": "z"}'], conflicts(db)
+
+
 @test("chunks out of order are refused and name what is missing; the right order still works")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, x)", ["t"])
