@@ -80,6 +80,10 @@ class Maker {
                                                       " ON DELETE SET DEFAULT"};
     if (random_.percent(35)) return {};
     const Made& parent = tables_.empty() || random_.percent(15) ? *table : random_.pick(tables_);
+    // 'K1' for 'k1' in a row of the same table: docs/limitations.md, rows that wait in a circle.
+    const auto loose = [](const std::string& type) { return type == "TEXT COLLATE NOCASE"; };
+    if (&parent == table && std::any_of(table->key_types.begin(), table->key_types.end(), loose))
+      return {};
     std::string from, to;
     for (size_t i = 0; i < parent.key.size(); ++i) {
       const std::string name = "r" + std::to_string(i + 1);
