@@ -108,6 +108,7 @@ class TableAccess {
   Status refusal(int rc, const RowWrite& write, StoreOutcome* outcome);
   Status find_rivals(const RowWrite& write, StoreOutcome* outcome);
   void claim(const std::vector<CaptureIndex::Part>& parts, StoreOutcome* outcome) const;
+  Status satisfies(const std::string& predicate, const RowWrite& write, bool* yes);
   Status rivals_in(const std::vector<CaptureIndex::Part>& parts, const std::string& predicate,
                    const RowWrite& write, StoreOutcome* outcome);
   void refuse_value(ColumnNumber column, StoreOutcome* outcome) const;

@@ -376,10 +376,36 @@ Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
   SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
   for (const UniqueIndex& index : indexes) {
     if (index.expression) continue;
-    SYNCLINE_TRY(rivals_in(index.key.parts, index.key.predicate, write, outcome));
+    bool covered = true;
+    SYNCLINE_TRY(satisfies(index.key.predicate, write, &covered));
+    if (covered) SYNCLINE_TRY(rivals_in(index.key.parts, index.key.predicate, write, outcome));
     claim(index.key.parts, outcome);
   }
   return {};
+}
+
+// Is the row to be written one that a partial index holds? Columns are there under their names, but
+// without affinity. Of one that names what we do not write, a generated column, it is taken to be.
+Status TableAccess::satisfies(const std::string& predicate, const RowWrite& write, bool* yes) {
+  *yes = true;
+  if (predicate.empty()) return {};
+  std::string row;
+  std::vector<Value> values;
+  for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
+    if (!table_.columns[c].present) continue;
+    Value local = Value::null();
+    const Value value = write_value(write, c);
+    if (!value.is(ValueKind::absent) && !to_local(c, value, &local)) return {};
+    values.push_back(local);
+    row += (row.empty() ? "?" : ",?") + std::to_string(values.size()) + " AS " + column_name(c);
+  }
+  Statement s;
+  const Status prepared = s.prepare(db_, "SELECT 1 FROM (SELECT " + row + ") AS " +
+                                             quote_name(base_.name) + " WHERE " + predicate);
+  if (!prepared.ok()) return {};
+  for (size_t i = 0; i < values.size(); ++i)
+    s.bind(1 + static_cast<int>(i), values[i]);
+  return s.next(yes);
 }
 
 void TableAccess::claim(const std::vector<CaptureIndex::Part>& parts, StoreOutcome* outcome) const {

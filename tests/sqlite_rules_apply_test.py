@@ -4,11 +4,12 @@ import os
 import pathlib
 import random
 import sys
+import time
 import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "support"))
 from harness import main, raises, same_rows, test  # noqa: E402
-from sqlite_pair import log, pair, plain, sync  # noqa: E402
+from sqlite_pair import log, pair, plain, quarantine, sync  # noqa: E402
 
 
 # --- applying
@@ -494,6 +495,20 @@ def _(t):
     a.db.create_collation("mine", lambda x, y: (x > y) - (x < y))
     message = raises(lambda: sync(a, b), "mine")
     assert b.path in message, message
+
+
+@test("a partial unique index says nothing of rows that it does not hold")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id TEXT COLLATE NOCASE PRIMARY KEY, c, open INTEGER);"
+                   "CREATE UNIQUE INDEX one_open ON t(c) WHERE open > 0")
+    for db, row in ((a, "'k', 1, 1"), (b, "'K', 2, 0"), (a, "'other', 2, 1")):
+        db.run(f"INSERT INTO t VALUES({row})")
+        time.sleep(0.005)
+    for _ in range(2):
+        sync(a, b)
+        for db in (a, b):  # 'K' goes before 'k', and does not claim what 'other' has
+            assert db.rows("SELECT id FROM t ORDER BY id") == [("K",), ("other",)]
+            assert quarantine(db) == [("unique", '{"id": "k"}')]
 
 
 @test("a program without the extension writes, and its writes are tracked")
