@@ -70,6 +70,15 @@ TEST_CASE("sqlite_simulation: a site that is killed holds what it committed", "[
   }
 }
 
+// What they found has a test of its own where it could be said in few words.
+TEST_CASE("sqlite_simulation: seeds that once failed", "[simulation]") {
+  if (std::getenv("SYNCLINE_SEED") != nullptr) return;
+  Totals totals;
+  for (const uint64_t seed : {610664, 620257, 620498, 620812, 705451694})
+    run(seed, &totals);
+  CHECK(totals.seeds == 5);
+}
+
 TEST_CASE("sqlite_simulation: sites stay true under faults and come together", "[simulation]") {
   const uint64_t one = number_from_env("SYNCLINE_SEED", UINT64_MAX);
   const uint64_t first = one != UINT64_MAX ? one : number_from_env("SYNCLINE_FIRST", 0);

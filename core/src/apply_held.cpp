@@ -352,16 +352,18 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
   const auto self = std::make_pair(table.number, own_key);
   if (in_vain_.count(self) > 0) return {};
   bool lost = false;
+  std::string melted;  // a rival of which we cannot tell
   for (const std::string& key : outcome.rivals) {
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, key, &batch, &rival));
     show_row(rival.before, table, site_.sites, &rival.shown);
     const Version theirs = claim(table, rival, outcome.claimed);
-    bool unsure = !lost && theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
+    bool unsure = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
     if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
     if (unsure && rival.shown.alive && !has_key_column(table, outcome.claimed)) {
-      return renew_claim(table, mine, outcome.claimed, &rival);
+      melted = key;
+      continue;
     }
     // A deleted row that is kept makes way for any that lives.
     const int order = compare_claims(theirs, mine, site_.sites);
@@ -373,6 +375,14 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     losers->push_back({table.number, key, outcome.reason});
   }
   if (lost) losers->clear();
+  if (!lost && !melted.empty()) {
+    losers->clear();
+    RowBatch batch;
+    Work rival;
+    SYNCLINE_TRY(fetch_one(table, melted, &batch, &rival));
+    show_row(rival.before, table, site_.sites, &rival.shown);
+    return renew_claim(table, mine, outcome.claimed, &rival);
+  }
   *won = !losers->empty();
   if (*won) took_place_.insert(self);
   return hold_refs(*losers, ConflictKind::unique);
