@@ -235,6 +235,7 @@ Status Decider::undo(std::string* json) {
     shown = plan.shown_json;
   }
   SYNCLINE_TRY(fold_written("open"));
+  if (holds_row(text.kind)) SYNCLINE_TRY(settle_children());
   *json = decision_to_json(text, "", shown, "open");
   return {};
 }

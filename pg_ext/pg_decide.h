@@ -64,6 +64,7 @@ class Decider {
   // --- pg_held.cpp
   Status write_held(Choice choice, const Decision& plan);
   Status undo_held();
+  Status settle_children();
   Status hold_again(std::span<const Value> values);
   Status record_held(std::span<const Value> values);
   Status find_rivals(const TableInfo& table, RowKey key, std::span<const Value> values,

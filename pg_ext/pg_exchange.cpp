@@ -179,7 +179,7 @@ void slb_retry_held(SlStatus* status) {
   bounded(status, [&]() -> Status {
     PgPort port(true);
     ApplyReport report;
-    SYNCLINE_TRY(retry_held(&port, &report));
+    SYNCLINE_TRY(retry_held(&port, {}, &report));
     return port.finish();
   });
 }

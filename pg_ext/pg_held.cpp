@@ -199,6 +199,15 @@ Status Decider::record_held(std::span<const Value> held_values) {
   return record_conflicts({&record, 1}, site_.sites);
 }
 
+// Rows may refer to the one that left its table.
+Status Decider::settle_children() {
+  const RowRef gone{table_->number, stored_.key, {}};
+  PgPort port(true);
+  ApplyReport report;
+  SYNCLINE_TRY(retry_held(&port, {&gone, 1}, &report));
+  return port.finish();
+}
+
 Status Decider::undo_held() {
   Decision before;
   SYNCLINE_TRY(plan_undo(input(), &arena_, &before));

@@ -9,6 +9,7 @@
 #include "sqlite_ext/conflict_store.h"
 #include "sqlite_ext/decide.h"
 #include "sqlite_ext/log_fold.h"
+#include "syncline/apply.h"
 #include "syncline/conflicts.h"
 
 namespace syncline {
@@ -272,6 +273,11 @@ Status undo_held(Operation* operation, DecisionWriter* writer, DecisionScene* sc
   writer->pool().clear();
   SYNCLINE_TRY(load_origins(operation->db(), &registry));
   SYNCLINE_TRY(operation->fold());
+  // Rows may refer to the one that left its table.
+  const RowRef gone{table.number, scene->stored.key, {}};
+  ApplyReport report;
+  SYNCLINE_TRY(operation->begin_apply("sync_undo"));
+  SYNCLINE_TRY(retry_held(&operation->port(), {&gone, 1}, &report));
   operation->end_apply();
   return {};
 }

@@ -142,7 +142,7 @@ Status Operation::fold_log() {
   if (!retry) return {};
   SYNCLINE_TRY(begin_apply("storing rows that were waiting"));
   ApplyReport report;
-  SYNCLINE_TRY(retry_held(&port(), &report));
+  SYNCLINE_TRY(retry_held(&port(), {}, &report));
   for (TableExtra& extra : registry_.extras)
     extra.adopting = false;
   return {};

@@ -190,7 +190,7 @@ TEST_CASE("apply: a table that is not here is parked, relayed, and filled when i
   b.port.enable(item_rules());
   b.port.enable(part_rules());
   ApplyReport retried;
-  REQUIRE(b.port.transaction([&] { return retry_held(&b.port, &retried); }).ok());
+  REQUIRE(b.port.transaction([&] { return retry_held(&b.port, {}, &retried); }).ok());
   CHECK(retried.applied == 2);
   CHECK(b.has_item(1));
   CHECK(b.has_part(1, "x"));

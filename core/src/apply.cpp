@@ -226,10 +226,10 @@ Status apply_chunk(Port* port, std::string_view bytes, const ApplyOptions& optio
   return ApplyRun(port, options, report).apply(bytes);
 }
 
-Status retry_held(Port* port, ApplyReport* report) {
+Status retry_held(Port* port, std::span<const RowRef> removed, ApplyReport* report) {
   *report = ApplyReport();
   const ApplyOptions options;
-  return ApplyRun(port, options, report).retry();
+  return ApplyRun(port, options, report).retry(removed);
 }
 
 Status change_settings(Port* port, std::span<const Setting> settings, ApplyReport* report) {

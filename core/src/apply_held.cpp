@@ -52,8 +52,10 @@ size_t ApplyRun::Waiting::add(const RowName& row) {
   return 1;
 }
 
-Status ApplyRun::retry() {
+Status ApplyRun::retry(std::span<const RowRef> removed) {
   SYNCLINE_TRY(load());
+  removed_.assign(removed.begin(), removed.end());
+  SYNCLINE_TRY(settle_foreign_keys());
   std::vector<RowRef> held;
   SYNCLINE_TRY(port_.list_held(&held));
   size_t stored = 0;

@@ -36,7 +36,7 @@ class ApplyRun {
       : port_(*port), options_(options), report_(*report) {}
 
   Status apply(std::string_view bytes);
-  Status retry();
+  Status retry(std::span<const RowRef> removed);
   Status change_settings(std::span<const Setting> settings);
 
  private:

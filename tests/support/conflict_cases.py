@@ -6,6 +6,8 @@
 
 Each body is body(t, a, b), for two sites of whatever engine.
 """
+import time
+
 import policy_cases  # noqa: F401: registers its bodies
 from case_tools import (CASES, SCHEMA, case, cell, clash, decide, field,  # noqa: F401
                         kinds_of_events, open_id, policy, start)
@@ -264,6 +266,34 @@ def _(_t, a, b):
     sync(a, b)
     equal([a, b], ["place"])
     assert [r[4] for r in conflicts(a)] == [r[4] for r in conflicts(b)] == ["unique"]
+
+
+@case("deciding: what refers to a row that is held again is held, too")
+def _(_t, a, b):
+    for db in (a, b):
+        if db.engine == "sqlite":
+            run("PRAGMA foreign_keys = ON", db)
+    create("CREATE TABLE place (id INTEGER PRIMARY KEY, code TEXT UNIQUE);"
+           "CREATE TABLE shelf (id INTEGER PRIMARY KEY, place_id INTEGER REFERENCES place (id));",
+           a, b)
+    run("INSERT INTO place VALUES (1, 'x')", a)
+    run("INSERT INTO shelf VALUES (7, 1)", a)
+    time.sleep(0.02)
+    run("INSERT INTO place VALUES (2, 'x')", b)
+    sync(a, b)
+    found = a.value("SELECT id FROM sync_conflicts WHERE kind = 'unique'")
+    for db in (a, b):
+        assert rows(db, "SELECT id FROM place") == [("2",)] and not rows(db, "SELECT * FROM shelf")
+    decide(a, found, "remote")
+    assert rows(a, "SELECT id FROM place") == [("1",)]
+    assert rows(a, "SELECT * FROM shelf") == [("7", "1")]
+    a.value(f"SELECT sync_undo({quote(found)})")
+    for _ in range(2):
+        for db in (a, b):
+            assert rows(db, "SELECT id FROM place") == [("2",)]
+            assert rows(db, "SELECT * FROM shelf") == []
+            assert sorted(r[4] for r in conflicts(db)) == ["foreign_key", "unique"]
+        sync(a, b)
 
 
 @case("deciding: skip leaves it open, with the note; a preview writes nothing")

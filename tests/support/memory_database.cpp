@@ -279,7 +279,7 @@ void MemoryPort::settle_held() {
   std::vector<RowRef> held;
   ApplyReport report;
   Status status = list_held(&held);
-  if (status.ok() && !held.empty()) status = retry_held(this, &report);
+  if (status.ok() && !held.empty()) status = retry_held(this, {}, &report);
   if (!status.ok()) throw std::runtime_error(status.message());
   calls_until_failure_ = calls_until_failure;
 }

@@ -274,7 +274,7 @@ std::string Simulation::catch_up(size_t index) {
   }
   ApplyReport report;
   const Status status =
-      site.port->transaction([&] { return retry_held(site.port.get(), &report); });
+      site.port->transaction([&] { return retry_held(site.port.get(), {}, &report); });
   return status.ok() ? check(index) : problem("retry_held", status);
 }
 

@@ -1,6 +1,7 @@
 // Applying a chunk: decoding, joining, writing, and growing in knowledge.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -33,8 +34,9 @@ Status apply_chunk(Port* port, std::string_view bytes, const ApplyOptions& optio
                    ApplyReport* report);
 
 // Tries again to store every held row, in order of their age. Hosts call it after something changed
-// that may let rows in: a column or table appeared.
-Status retry_held(Port* port, ApplyReport* report);
+// that may let rows in: a column or table appeared. `removed`: rows that were taken out of their
+// tables without capture, whose children may stand there without a parent.
+Status retry_held(Port* port, std::span<const RowRef> removed, ApplyReport* report);
 
 // Takes over settings made here (make_policy_setting, with hlc and site filled in) and brings the
 // rows of the tables concerned to what they show under them. Versions do not change.
