@@ -102,6 +102,24 @@ TEST_CASE("apply: of two rows that claim one unique value the greater version is
   CHECK(b.has_item(1));
 }
 
+TEST_CASE("apply: a row that is held already is no change where an exchange begins anew",
+          "[apply][unit]") {
+  Database a(1), b(2);
+  a.add_item(1, "first", 10);
+  for (int64_t id = 2; id < 40; ++id)
+    a.add_item(id, "more", 100 + id);
+  b.port.set_clock(b.port.now_ms() + 1000);
+  b.add_item(50, "second", 10);
+  ApplyReport first, again;
+  REQUIRE(b.apply(a.export_for(b.vector(), {}, 200).bytes, &first).ok());
+  REQUIRE(b.apply(a.export_for(b.vector(), {}, 150).bytes, &again).ok());
+  REQUIRE_FALSE(again.complete);
+  CHECK(first.applied > again.unchanged);
+  CHECK(again.unchanged > 1);
+  CHECK(again.applied == 0);
+  CHECK(again.quarantined == 1);
+}
+
 TEST_CASE("apply: two rows swap their unique values", "[apply][unit]") {
   Database a(1), b(2);
   a.add_item(1, "one", 10);

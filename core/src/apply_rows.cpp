@@ -313,8 +313,9 @@ Status ApplyRun::store(const TableInfo& table, std::vector<Work*>* works) {
     Work& work = *(*works)[i];
     note_conflicts(table, work);
     if (!outcomes[i].stored) {
+      const bool again = work.before.held && same_versions(work.before, work.after);
       SYNCLINE_TRY(hold(table, &work, outcomes[i].kind, outcomes[i].reason));
-      ++report_.applied;
+      ++(again ? report_.unchanged : report_.applied);
       continue;
     }
     note_written(table, writes[i], work);
