@@ -235,6 +235,15 @@ bool Oracle::stays(const Mind& mind, const Look& look, size_t cell, const SeenVe
   });
 }
 
+// A unique value whose version has melted is written anew, as it stands, where a row claims it that
+// may be the earlier one.
+bool Oracle::says_again(const Look& look, size_t cell, const SeenVersion& version) {
+  const std::vector<SeenVersion>& before = versions(look.before, cell);
+  return look.before != nullptr && look.before->stored && !version.dead &&
+         base(look.before, cell) == version.value &&
+         std::all_of(before.begin(), before.end(), [](const auto& v) { return v.seq == 0; });
+}
+
 // Finds the versions that nobody has seen yet, and what they replaced.
 Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
   std::map<uint64_t, std::vector<size_t>> found;  // new: seq, in order -> cells
@@ -250,7 +259,8 @@ Failure Oracle::learn(Mind* mind, Look* look, Cause cause) {
       }
       const bool may_write = cause != Cause::arrival && cause != Cause::identity &&
                              cause != Cause::melting;
-      if (!may_write || v.site != look->view->self) {
+      const bool own = v.site == look->view->self;
+      if (!own || !(may_write || says_again(*look, cell, v))) {
         return wrong("invented", *look, cell, "a version that nobody wrote stands there");
       }
       if (v.hlc == 0 && cause != Cause::before) {

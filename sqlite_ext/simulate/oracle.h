@@ -108,6 +108,7 @@ class Oracle {
   Failure learn(Mind* mind, Look* look, Cause cause);
   Failure check_capture(const Mind& mind, const Look& look) const;
   static bool stays(const Mind& mind, const Look& look, size_t cell, const SeenVersion& version);
+  static bool says_again(const Look& look, size_t cell, const SeenVersion& version);
   Failure check_row(Mind* mind, const Look& look);
   Failure check_claims(const Look& look, const std::vector<Bits>& covered,
                        const Mind& mind) const;
