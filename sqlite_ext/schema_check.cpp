@@ -70,7 +70,8 @@ bool as_planned(const FoundTriggers& found, const CapturePlan& plan) {
                      [&](const std::string& sql) { return have.count(as_stored(sql)) != 0; });
 }
 
-// Only those that differ: a trigger costs some 0.2 ms, and a clone changes those of each table twice.
+// Only those that differ: a trigger costs some 0.2 ms, and a clone changes those of each table
+// twice.
 Status change_triggers(sqlite3* db, const FoundTriggers& found, const CapturePlan& plan) {
   std::map<std::string, std::string> wanted;  // by the text as it is stored
   for (const std::string& sql : capture_triggers(plan))
