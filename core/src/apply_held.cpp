@@ -101,6 +101,10 @@ Status ApplyRun::hold(const TableInfo& table, Work* work, ConflictKind kind,
   const bool dead = !row_lives(work->after, site_.sites, table.on_delete);
   const auto ref = std::make_pair(table.number, encode_key(work->local->key));
   if (dead) given_up_.insert(ref);
+  if (held_before_.erase(ref) > 0) {  // let in by this chunk, to see whether its parents are there
+    --report_.applied;
+    ++report_.unchanged;
+  }
   if (kind == ConflictKind::foreign_key && took_place_.count(ref) > 0) in_vain_.insert(ref);
   work->after.held = !dead;
   work->after.kept = false;

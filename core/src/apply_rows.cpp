@@ -371,7 +371,9 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   melts_anew_ = melts_anew_ || (got_state && !any_version(work.after, beyond));
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
   if (waited && table.present) {
-    note_view_before({table.number, encode_key(write.key)}, work.before);
+    const RowName row{table.number, encode_key(write.key)};
+    if (work.before.held && same_versions(work.before, work.after)) held_before_.insert(row);
+    note_view_before(row, work.before);
     note_free(table, write.key, work.after);
   }
 }

@@ -233,6 +233,7 @@ class ApplyRun {
   std::vector<RowRef> written_, removed_;  // for foreign keys; since the last settle
   std::vector<RowRef> refused_;            // held by this chunk: tried again at its end
   std::set<RowName> held_here_;
+  std::set<RowName> held_before_;  // let in as they came again: nothing has changed if they go
   // Stored rows that this run found kept or adjusted for the sake of foreign keys.
   std::set<RowName> views_;
   // Rows that were kept or adjusted before this run: their conflict is open since then.
