@@ -66,6 +66,13 @@ std::string append_log(const CapturePlan& plan, const std::string& mask, const s
   return log_head(plan) + " VALUES(" + log_values(plan, mask, row) + ");\n";
 }
 
+std::string joined_names(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names)
+    out += (out.empty() ? "" : ",") + quote_name(name);
+  return out;
+}
+
 bool is_key(const CapturePlan& plan, const std::string& name) {
   for (const std::string& k : plan.key) {
     if (k == name) return true;
@@ -122,7 +129,7 @@ std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
          ";\n" + image_statement(plan, "(SELECT max(seq) FROM sync_log)", "", from);
 }
 
-// The row that the new one replaces under its own key. The log shows no delete of it.
+// The row that an insert replaces under its own key. The log shows no delete of it.
 std::string replaced_body(const CapturePlan& plan) {
   std::string where;
   for (const std::string& name : plan.key) {
@@ -132,6 +139,13 @@ std::string replaced_body(const CapturePlan& plan) {
   }
   return log_head(plan) + " SELECT " + log_values(plan, std::to_string(kMaskSuspect), "") +
          " FROM " + quote_name(plan.name) + " WHERE " + where + ";\n";
+}
+
+CaptureIndex index_of_key(const CapturePlan& plan) {
+  CaptureIndex index;
+  for (const std::string& name : plan.key)
+    index.parts.push_back({name, "BINARY"});
+  return index;
 }
 
 }  // namespace
@@ -158,23 +172,21 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
                     " COLLATE BINARY");
   }
   // Not "UPDATE OF key": SQLite would not fire it for UPDATE ... SET rowid = ...
-  const std::string when_moved = " WHEN " + balanced(moved, 0, moved.size(), " OR ");
-  trigger("rekey", "AFTER UPDATE", when_moved,
+  trigger("rekey", "AFTER UPDATE", " WHEN " + balanced(moved, 0, moved.size(), " OR "),
           append_log(plan, all, "OLD.") + image + append_log(plan, all, "NEW."));
   trigger("delete", "AFTER DELETE", "", append_log(plan, all, "OLD.") + image);
-  if (plan.fills) {
-    trigger("replaced_insert", "BEFORE INSERT", "", replaced_body(plan));
-    trigger("replaced_update", "BEFORE UPDATE", when_moved, replaced_body(plan));
-  }
+  if (plan.fills) trigger("replaced_insert", "BEFORE INSERT", "", replaced_body(plan));
+  // The row may go with the one whose key it takes, by ON DELETE CASCADE: then nothing else says so.
+  trigger("replaced_update", "BEFORE UPDATE OF " + joined_names(plan.key), "",
+          suspect_body(plan, index_of_key(plan), "OLD"));
   for (size_t i = 0; i < plan.indexes.size(); ++i) {
     const CaptureIndex& index = plan.indexes[i];
-    std::string columns;
-    for (const CaptureIndex::Part& part : index.parts) {
-      columns += (columns.empty() ? "" : ",") + quote_name(part.column);
-    }
+    std::vector<std::string> columns;
+    for (const CaptureIndex::Part& part : index.parts)
+      columns.push_back(part.column);
     trigger("suspect_insert_" + std::to_string(i), "BEFORE INSERT", "",
             suspect_body(plan, index, "NEW"));
-    trigger("suspect_update_" + std::to_string(i), "BEFORE UPDATE OF " + columns, "",
+    trigger("suspect_update_" + std::to_string(i), "BEFORE UPDATE OF " + joined_names(columns), "",
             suspect_body(plan, index, "OLD"));
   }
   return out;

@@ -511,6 +511,19 @@ def _(t):
             assert quarantine(db) == [("unique", '{"id": "k"}')]
 
 
+@test("a row that goes with the one whose key it takes is deleted elsewhere, too")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id TEXT PRIMARY KEY, up REFERENCES t ON DELETE CASCADE)",
+                pragma="PRAGMA foreign_keys = ON;")
+    a.run("INSERT INTO t VALUES('a', NULL), ('b', 'a'), ('c', NULL), ('d', NULL)")
+    sync(a, b)
+    a.run("UPDATE OR REPLACE t SET id = 'a' WHERE id = 'b';"
+          "UPDATE OR REPLACE t SET id = 'c' WHERE id = 'd'")
+    assert a.rows("SELECT * FROM t") == [("c", None)]
+    sync(a, b)
+    same_rows(a, b, ["t"])
+
+
 @test("a program without the extension writes, and its writes are tracked")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, email TEXT UNIQUE, x)")
