@@ -204,7 +204,8 @@ Failure Oracle::observe(Mind* mind, View view, Cause cause) {
       look.fresh.resize(look.cells);
       if (!same) {
         const bool held = look.before != nullptr && look.before->held;
-        if (cause == Cause::local && held) mind->beside.insert(&row);
+        const bool writes = cause == Cause::local || cause == Cause::decision;
+        if (writes && held) mind->beside.insert(&row);
         if (Failure broken = learn(mind, &look, cause)) return broken;
         if (cause == Cause::local) {
           if (Failure broken = check_capture(*mind, look)) return broken;
@@ -236,10 +237,11 @@ bool Oracle::stays(const Mind& mind, const Look& look, size_t cell, const SeenVe
 }
 
 // A unique value whose version has melted is written anew, as it stands, where a row claims it that
-// may be the earlier one.
+// may be the earlier one; a delete that was forgotten, where it meets what did not see it.
 bool Oracle::says_again(const Look& look, size_t cell, const SeenVersion& version) {
+  if (version.dead) return look.before == nullptr || !look.before->stored;
   const std::vector<SeenVersion>& before = versions(look.before, cell);
-  return look.before != nullptr && look.before->stored && !version.dead &&
+  return look.before != nullptr && look.before->stored &&
          base(look.before, cell) == version.value &&
          std::all_of(before.begin(), before.end(), [](const auto& v) { return v.seq == 0; });
 }

@@ -47,6 +47,7 @@ class Planner {
   std::string insert(World* world, World::Member* member, const Shape& shape, const char* verb);
   std::string upsert(World* world, World::Member* member, const Shape& shape);
   std::string update(World* world, World::Member* member, const Shape& shape);
+  std::string verb_of_update();
   std::string key_change(World* world, World::Member* member, const Shape& shape);
   // " WHERE key = ..." of a row that stands there; empty if there is none.
   std::string some_row(World* world, World::Member* member, const Shape& shape);

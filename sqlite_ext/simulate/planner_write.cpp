@@ -157,7 +157,11 @@ std::string Planner::update(World* world, World::Member* member, const Shape& sh
     if (random_.percent(4)) value = quote_name(name);  // what stands there already
     sets.push_back(quote_name(name) + " = " + value);
   }
-  return "UPDATE " + quote_name(shaped.base.name) + " SET " + joined(sets, ", ") + where;
+  return verb_of_update() + quote_name(shaped.base.name) + " SET " + joined(sets, ", ") + where;
+}
+
+std::string Planner::verb_of_update() {
+  return random_.percent(20) ? "UPDATE OR REPLACE " : "UPDATE ";
 }
 
 std::string Planner::key_change(World* world, World::Member* member, const Shape& shaped) {
@@ -167,7 +171,7 @@ std::string Planner::key_change(World* world, World::Member* member, const Shape
   size_t c = 0;
   while (shaped.base.columns[c].name != name)
     ++c;
-  return "UPDATE " + quote_name(shaped.base.name) + " SET " + quote_name(name) + " = " +
+  return verb_of_update() + quote_name(shaped.base.name) + " SET " + quote_name(name) + " = " +
          values_.key(shaped.kinds[c]) + where;
 }
 
