@@ -1,6 +1,8 @@
 // See capture.h.
 #include "sqlite_ext/capture.h"
 
+#include <algorithm>
+
 #include "sqlite_ext/statement.h"
 #include "syncline/fold.h"
 
@@ -141,6 +143,19 @@ std::string replaced_body(const CapturePlan& plan) {
          " FROM " + quote_name(plan.name) + " WHERE " + where + ";\n";
 }
 
+// " OF ...": which columns an update must set to take another row away through the index. If none,
+// any does: it may bring its row into a partial index, or change a generated column.
+std::string of_columns(const CapturePlan& plan, const CaptureIndex& index) {
+  std::vector<std::string> names;
+  for (const CaptureIndex::Part& part : index.parts) {
+    const bool written = std::any_of(plan.columns.begin(), plan.columns.end(),
+                                     [&](const auto& c) { return c.name == part.column; });
+    if (!written || !index.predicate.empty()) return {};
+    names.push_back(part.column);
+  }
+  return " OF " + joined_names(names);
+}
+
 CaptureIndex index_of_key(const CapturePlan& plan) {
   CaptureIndex index;
   for (const std::string& name : plan.key)
@@ -176,17 +191,15 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
           append_log(plan, all, "OLD.") + image + append_log(plan, all, "NEW."));
   trigger("delete", "AFTER DELETE", "", append_log(plan, all, "OLD.") + image);
   if (plan.fills) trigger("replaced_insert", "BEFORE INSERT", "", replaced_body(plan));
-  // The row may go with the one whose key it takes, by ON DELETE CASCADE: then nothing else says so.
+  // The row may go with the one whose key it takes, by ON DELETE CASCADE: nothing else says so.
   trigger("replaced_update", "BEFORE UPDATE OF " + joined_names(plan.key), "",
           suspect_body(plan, index_of_key(plan), "OLD"));
   for (size_t i = 0; i < plan.indexes.size(); ++i) {
     const CaptureIndex& index = plan.indexes[i];
-    std::vector<std::string> columns;
-    for (const CaptureIndex::Part& part : index.parts)
-      columns.push_back(part.column);
     trigger("suspect_insert_" + std::to_string(i), "BEFORE INSERT", "",
             suspect_body(plan, index, "NEW"));
-    trigger("suspect_update_" + std::to_string(i), "BEFORE UPDATE OF " + joined_names(columns), "",
+    const std::string of = of_columns(plan, index);
+    trigger("suspect_update_" + std::to_string(i), "BEFORE UPDATE" + of, "",
             suspect_body(plan, index, "OLD"));
   }
   return out;

@@ -511,6 +511,20 @@ def _(t):
             assert quarantine(db) == [("unique", '{"id": "k"}')]
 
 
+@test("what an update takes away by coming into a unique index is deleted elsewhere, too")
+def _(t):
+    a, b = pair(t, "CREATE TABLE t(id INTEGER PRIMARY KEY, c, open, n, twice AS (n * 2));"
+                   "CREATE UNIQUE INDEX one_open ON t(c) WHERE open > 0;"
+                   "CREATE UNIQUE INDEX twice ON t(twice)")
+    a.run("INSERT INTO t(id, c, open, n) VALUES(1, 'x', 0, 1), (2, 'x', 1, 2), (3, 'y', 1, 3)")
+    sync(a, b)
+    a.run("UPDATE OR REPLACE t SET open = 1 WHERE id = 1;"
+          "UPDATE OR REPLACE t SET n = 1 WHERE id = 3")
+    assert a.rows("SELECT id FROM t") == [(3,)]
+    sync(a, b)
+    same_rows(a, b, ["t"])
+
+
 @test("a row that goes with the one whose key it takes is deleted elsewhere, too")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id TEXT PRIMARY KEY, up REFERENCES t ON DELETE CASCADE)",
