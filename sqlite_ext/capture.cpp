@@ -68,13 +68,6 @@ std::string append_log(const CapturePlan& plan, const std::string& mask, const s
   return log_head(plan) + " VALUES(" + log_values(plan, mask, row) + ");\n";
 }
 
-std::string joined_names(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names)
-    out += (out.empty() ? "" : ",") + quote_name(name);
-  return out;
-}
-
 bool is_key(const CapturePlan& plan, const std::string& name) {
   for (const std::string& k : plan.key) {
     if (k == name) return true;
@@ -110,7 +103,8 @@ std::string before_statements(const CapturePlan& plan) {
   return out;
 }
 
-// Another row that holds the values the new one claims. At most one: the index is unique.
+// A row that holds the values the new one claims, other than `self` unless that is empty. At most
+// one: the index is unique.
 std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
                          const std::string& self) {
   std::string where;
@@ -125,42 +119,23 @@ std::string suspect_body(const CapturePlan& plan, const CaptureIndex& index,
     if (!same.empty()) same += " AND ";
     same += quote_name(name) + " IS " + self + "." + quote_name(name) + " COLLATE BINARY";
   }
-  const std::string from =
-      " FROM " + quote_name(plan.name) + " WHERE " + where + " AND NOT (" + same + ")";
+  if (!self.empty()) where += " AND NOT (" + same + ")";
+  const std::string from = " FROM " + quote_name(plan.name) + " WHERE " + where;
   return log_head(plan) + " SELECT " + log_values(plan, std::to_string(kMaskSuspect), "") + from +
          ";\n" + image_statement(plan, "(SELECT max(seq) FROM sync_log)", "", from);
-}
-
-// The row that an insert replaces under its own key. The log shows no delete of it.
-std::string replaced_body(const CapturePlan& plan) {
-  std::string where;
-  for (const std::string& name : plan.key) {
-    const std::string key = quote_name(name), fresh = "NEW." + key;
-    where += (where.empty() ? "" : " AND ") + key + "=" + fresh + " AND " + key + " IS " + fresh +
-             " COLLATE BINARY";
-  }
-  return log_head(plan) + " SELECT " + log_values(plan, std::to_string(kMaskSuspect), "") +
-         " FROM " + quote_name(plan.name) + " WHERE " + where + ";\n";
 }
 
 // " OF ...": which columns an update must set to take another row away through the index. If none,
 // any does: it may bring its row into a partial index, or change a generated column.
 std::string of_columns(const CapturePlan& plan, const CaptureIndex& index) {
-  std::vector<std::string> names;
+  std::string names;
   for (const CaptureIndex::Part& part : index.parts) {
     const bool written = std::any_of(plan.columns.begin(), plan.columns.end(),
                                      [&](const auto& c) { return c.name == part.column; });
     if (!written || !index.predicate.empty()) return {};
-    names.push_back(part.column);
+    names += (names.empty() ? " OF " : ",") + quote_name(part.column);
   }
-  return " OF " + joined_names(names);
-}
-
-CaptureIndex index_of_key(const CapturePlan& plan) {
-  CaptureIndex index;
-  for (const std::string& name : plan.key)
-    index.parts.push_back({name, "BINARY"});
-  return index;
+  return names;
 }
 
 }  // namespace
@@ -190,10 +165,14 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
   trigger("rekey", "AFTER UPDATE", " WHEN " + balanced(moved, 0, moved.size(), " OR "),
           append_log(plan, all, "OLD.") + image + append_log(plan, all, "NEW."));
   trigger("delete", "AFTER DELETE", "", append_log(plan, all, "OLD.") + image);
-  if (plan.fills) trigger("replaced_insert", "BEFORE INSERT", "", replaced_body(plan));
+  // An insert over a row of its own key says so itself, but not that the row was there before.
+  if (plan.fills || plan.loose_key) {
+    trigger("replaced_insert", "BEFORE INSERT", "",
+            suspect_body(plan, plan.primary, plan.fills ? "" : "NEW"));
+  }
   // The row may go with the one whose key it takes, by ON DELETE CASCADE: nothing else says so.
-  trigger("replaced_update", "BEFORE UPDATE OF " + joined_names(plan.key), "",
-          suspect_body(plan, index_of_key(plan), "OLD"));
+  trigger("replaced_update", "BEFORE UPDATE" + of_columns(plan, plan.primary), "",
+          suspect_body(plan, plan.primary, "OLD"));
   for (size_t i = 0; i < plan.indexes.size(); ++i) {
     const CaptureIndex& index = plan.indexes[i];
     trigger("suspect_insert_" + std::to_string(i), "BEFORE INSERT", "",

@@ -48,7 +48,9 @@ struct CapturePlan {
   std::vector<CaptureColumn> columns;  // key columns included, generated ones not
   std::vector<std::string> key;        // names, in key order
   std::vector<CaptureIndex> indexes;   // unique ones through which REPLACE takes other rows away
-  bool fills = false;  // rows without state come, of which not all are here: registry.base_context
+  CaptureIndex primary;    // the key, under the collations of its index
+  bool loose_key = false;  // these take keys for equal that are not
+  bool fills = false;      // rows without state come, and not all are here: sync_table.base_context
 };
 
 // CREATE TRIGGER statements. Cost: linear in columns; expressions are balanced trees, since SQLite

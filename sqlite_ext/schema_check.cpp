@@ -232,22 +232,23 @@ namespace {
 
 // A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a
 // row that has another key than the new one.
-Status add_loose_key(sqlite3* db, const std::string& table, CapturePlan* plan) {
+Status plan_key(sqlite3* db, CapturePlan* plan) {
   Statement parts;
   SYNCLINE_TRY(parts.prepare(db,
                              "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
                              "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
                              "x.key=1 ORDER BY x.seqno"));
-  parts.bind(1, std::string_view(table));
-  CaptureIndex index;
-  bool loose = false;
+  parts.bind(1, std::string_view(plan->name));
   for (bool row = true;;) {
     SYNCLINE_TRY(parts.next(&row));
     if (!row) break;
-    index.parts.push_back({parts.text(0), parts.text(1)});
-    loose = loose || sqlite3_stricmp(index.parts.back().collation.c_str(), "BINARY") != 0;
+    plan->primary.parts.push_back({parts.text(0), parts.text(1)});
+    plan->loose_key = plan->loose_key || sqlite3_stricmp(parts.text(1).c_str(), "BINARY") != 0;
   }
-  if (loose) plan->indexes.push_back(std::move(index));
+  if (plan->primary.parts.empty()) {  // the rowid
+    for (const std::string& name : plan->key)
+      plan->primary.parts.push_back({name, "BINARY"});
+  }
   return {};
 }
 
@@ -278,7 +279,7 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
   for (UniqueIndex& index : indexes) {
     if (!index.expression) plan->indexes.push_back(std::move(index.key));
   }
-  return add_loose_key(db, base.name, plan);
+  return plan_key(db, plan);
 }
 
 Status renew_triggers(sqlite3* db, Registry* registry) {
