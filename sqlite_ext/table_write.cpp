@@ -374,12 +374,16 @@ Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
   if (!outcome->rivals.empty()) claim(primary, outcome);
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
+  std::erase_if(indexes, [](const UniqueIndex& index) { return index.expression; });
   for (const UniqueIndex& index : indexes) {
-    if (index.expression) continue;
     bool covered = true;
     SYNCLINE_TRY(satisfies(index.key.predicate, write, &covered));
     if (covered) SYNCLINE_TRY(rivals_in(index.key.parts, index.key.predicate, write, outcome));
     claim(index.key.parts, outcome);
+  }
+  // Something refused the row: if nothing was found, a predicate says something else there.
+  for (size_t i = 0; i < indexes.size() && outcome->rivals.empty(); ++i) {
+    SYNCLINE_TRY(rivals_in(indexes[i].key.parts, indexes[i].key.predicate, write, outcome));
   }
   return {};
 }
