@@ -71,6 +71,15 @@ class Site : public Database {
   }
 };
 
+std::vector<Site> sites_with_mentions(uint64_t count, ForeignAction action) {
+  std::vector<Site> sites;
+  for (uint64_t i = 0; i < count; ++i) {
+    sites.emplace_back(i + 1, action);
+    sites.back().port.enable(mention_rules());
+  }
+  return sites;
+}
+
 // The node of the only mention.
 OwnedValue mentioned(const Site& site) {
   return site.port.table("mention")->base.begin()->second.values[1];
@@ -163,11 +172,7 @@ TEST_CASE("circle: either half would do, and every site stores the same", "[appl
 }
 
 TEST_CASE("circle: deleted rows are not kept for one another alone", "[apply][unit]") {
-  std::vector<Site> sites;
-  for (uint64_t i = 1; i <= 4; ++i) {
-    sites.emplace_back(i, ForeignAction::restrict);
-    sites.back().port.enable(mention_rules());
-  }
+  std::vector<Site> sites = sites_with_mentions(4, ForeignAction::restrict);
   Site &a = sites[0], &b = sites[1], &c = sites[2], &later = sites[3];
   REQUIRE(a.add(1, 0, 0));
   REQUIRE(a.add(2, 0, 0));
@@ -197,11 +202,7 @@ TEST_CASE("circle: deleted rows are not kept for one another alone", "[apply][un
 
 TEST_CASE("circle: a reference is not reset while its parent makes way for who does not stay",
           "[apply][unit]") {
-  std::vector<Site> sites;
-  for (uint64_t i = 1; i <= 4; ++i) {
-    sites.emplace_back(i, ForeignAction::restrict);
-    sites.back().port.enable(mention_rules());
-  }
+  std::vector<Site> sites = sites_with_mentions(4, ForeignAction::restrict);
   Site &a = sites[0], &b = sites[1], &c = sites[2], &later = sites[3];
   REQUIRE(a.add(2, 10, 0));
   b.pull(&a);

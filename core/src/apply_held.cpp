@@ -380,9 +380,9 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     contenders_.insert(self);
     losers->push_back({table.number, key, outcome.reason});
   }
-  if (lost) losers->clear();
-  if (!lost && !melted.empty()) {
-    losers->clear();
+  const bool renews = !lost && !melted.empty();
+  if (lost || renews) losers->clear();
+  if (renews) {
     RowBatch batch;
     Work rival;
     SYNCLINE_TRY(fetch_one(table, melted, &batch, &rival));

@@ -372,7 +372,8 @@ void ApplyRun::note_written(const TableInfo& table, const RowWrite& write, const
   const bool waited = work.before.held || work.before.kept || work.before.adjusted;
   if (waited && table.present) {
     const RowName row{table.number, encode_key(write.key)};
-    if (work.before.held && same_versions(work.before, work.after)) held_before_.insert(row);
+    const bool again = work.before.held && same_versions(work.before, work.after);
+    if (again && write.base == BaseAction::insert) held_before_.insert(row);
     note_view_before(row, work.before);
     note_free(table, write.key, work.after);
   }
