@@ -35,7 +35,7 @@ struct SlWriter
 	int			check_count;
 	SlUnique   *asked;			/* constraints to be asked */
 	int			asked_count;
-	uint32	   *claimed;		/* columns of all of these but the primary key */
+	uint32	   *claimed;		/* columns of all of these */
 	uint32		claimed_count;
 	TupleDesc	desc;			/* a copy: slots of a relation's own cost bookkeeping each */
 	TupleTableSlot **slots;		/* the rows at hand */
@@ -61,10 +61,7 @@ gather_claimed(SlBase *base)
 		SlUnique   *asked = &writer->asked[i];
 
 		for (uint32 j = 0; j < asked->column_count; j++)
-		{
-			if (RelationGetRelid(asked->index) != base->table->key_index)
-				columns = bms_add_member(columns, (int) asked->columns[j]);
-		}
+			columns = bms_add_member(columns, (int) asked->columns[j]);
 	}
 	writer->claimed = palloc(sizeof(uint32) * Max(1, bms_num_members(columns)));
 	while ((column = bms_next_member(columns, column)) >= 0)
@@ -402,16 +399,14 @@ ask_all(SlBase *base, SlWrite *write, TupleTableSlot *slot, ItemPointer own)
 	{
 		SlUnique   *asked = &writer->asked[i];
 		ItemPointerData rival;
-		bool		key;
 
 		if (!touches(asked, write) ||
 			sl_unique_fits(base, asked, writer->estate, slot, own, &rival))
 			continue;
 		refuse(write, "unique constraint \"%s\"", asked->name);
 		write->unique = true;
-		key = RelationGetRelid(asked->index) == base->table->key_index;
-		write->claimed = key ? asked->columns : writer->claimed;
-		write->claimed_count = key ? asked->column_count : writer->claimed_count;
+		write->claimed = writer->claimed;
+		write->claimed_count = writer->claimed_count;
 		if (table_tuple_fetch_row_version(base->rel, &rival, SnapshotAny, base->lock_slot))
 			write->rival = sl_slot_key(base, base->lock_slot);
 		ExecClearTuple(base->lock_slot);

@@ -367,11 +367,13 @@ Status TableAccess::refusal(int rc, const RowWrite& write, StoreOutcome* outcome
 // of two rows is stored is asked in one way, whichever of them they meet in.
 Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
   std::vector<CaptureIndex::Part> primary;
+  bool loose = false;
   for (size_t i = 0; i < base_.key.size(); ++i) {
     primary.push_back({base_.key[i], key_collation_[i]});
+    loose = loose || sqlite3_stricmp(key_collation_[i].c_str(), "BINARY") != 0;
   }
   SYNCLINE_TRY(rivals_in(primary, {}, write, outcome));
-  if (!outcome->rivals.empty()) claim(primary, outcome);
+  if (loose || !outcome->rivals.empty()) claim(primary, outcome);
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
   std::erase_if(indexes, [](const UniqueIndex& index) { return index.expression; });

@@ -3,13 +3,14 @@
 Method: edits on both sides through SQL, sync_now, rows and conflicts compared; a third SQLite site
 relays where the scenario has one."""
 import itertools
+import json
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
 from harness import main, raises, test  # noqa: E402
 from pairs import (batch, conflicts, create, enable, equal, held, kinds, moved,  # noqa: E402
-                   on_pairs, rows, run, settle, sync)
+                   on_pairs, rows, run, settle, site, sync)
 
 TASK = "CREATE TABLE task(id TEXT PRIMARY KEY, title TEXT, body TEXT, status INTEGER);"
 MIXED = ("SQLite-SQLite", "SQLite-PostgreSQL")
@@ -460,6 +461,32 @@ def _(t):
     equal([a, c], ["wr", "st"])
     assert rows(c, "SELECT lower(k) FROM wr") == [("key",), ("z",)]
     assert [h[0] for h in held(a)] == ["unique"] and held(b) == []
+
+
+@test("scenario 17: keys that only an index calls equal claim their place by one order")
+def _(t):
+    for n, engines in enumerate((["sqlite"] * 3, ["postgres"] * 3,
+                                 ["sqlite", "postgres", "sqlite"])):
+        a, b, c = sites = [site(t, engine, f"loose{n}{i}") for i, engine in enumerate(engines)]
+        for db in sites:
+            blind = "COLLATE NOCASE"
+            if db.engine == "postgres":
+                db.run("CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2',"
+                       " deterministic = false)")
+                blind = "COLLATE blind"
+            db.run(f"CREATE TABLE t(k TEXT {blind} PRIMARY KEY, u INT UNIQUE, x TEXT)")
+            enable(db, "t")
+        run("INSERT INTO t VALUES('k6', 1, 'a')", a)
+        settle(sites)
+        run("DELETE FROM t; INSERT INTO t VALUES('k6', 1, 'still wanted')", a)
+        run("DELETE FROM t; INSERT INTO t VALUES('K6', 7, 'c')", c)
+        run("DELETE FROM t; INSERT INTO t VALUES('k3', 1, 'b'), ('k6', 9, 'b')", b)
+        run("DELETE FROM t WHERE k = 'k6'", b)
+        settle([*sites, *sites], rounds=6)
+        equal(sites, ["t"], as_found=False)
+        # Of u alone k3 has the later version, of key and u together k6 has.
+        assert rows(a, "SELECT k, u FROM t") == [("k6", "1")], (engines, rows(a, "SELECT * FROM t"))
+        assert sorted(json.loads(h[2])["k"] for h in held(b)) == ["K6", "k3"], held(b)
 
 
 @on_pairs("scenario 18: a column added on one side while data is on its way")

@@ -26,9 +26,9 @@ bool has_notes(const TableInfo& table, const std::vector<ColumnNumber>& columns)
   });
 }
 
-bool has_key_column(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
+bool has_value_column(const TableInfo& table, const std::vector<ColumnNumber>& columns) {
   return std::any_of(columns.begin(), columns.end(),
-                     [&](ColumnNumber c) { return table.is_key(c); });
+                     [&](ColumnNumber c) { return !table.is_key(c); });
 }
 
 }  // namespace
@@ -367,7 +367,7 @@ Status ApplyRun::displace(const TableInfo& table, const Work& work, const StoreO
     const Version theirs = claim(table, rival, outcome.claimed);
     bool unsure = theirs.seq == 0 && mine.seq != 0 && mine.hlc != 0;
     if (unsure) SYNCLINE_TRY(may_be_earlier(mine, &unsure));
-    if (unsure && rival.shown.alive && !has_key_column(table, outcome.claimed)) {
+    if (unsure && rival.shown.alive && has_value_column(table, outcome.claimed)) {
       melted = key;
       continue;
     }
@@ -422,6 +422,7 @@ Status ApplyRun::renew_claim(const TableInfo& table, const Version& other,
   fresh.hlc = std::max(fresh.hlc, other.hlc + 1);
   update_.hlc_max = std::max(update_.hlc_max, fresh.hlc);
   for (const ColumnNumber c : columns) {
+    if (table.is_key(c)) continue;
     const Value& shown = row->shown.values[c];
     row->after.write_cell(c, fresh, converted_.copy(std::span<const Value>(&shown, 1))[0]);
   }

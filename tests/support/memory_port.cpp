@@ -150,6 +150,12 @@ Status MemoryPort::fetch(const TableInfo& table, std::span<const RowKey> keys, R
 StoreOutcome MemoryPort::check_row(const MemoryTable& table, const std::string& key,
                                    const OwnedRow& values) const {
   StoreOutcome outcome;
+  std::vector<ColumnNumber> claimed;
+  for (const std::vector<std::string>& unique : table.rules.uniques) {
+    for (const std::string& name : unique) {
+      claimed.push_back(static_cast<ColumnNumber>(find_column(table.info.columns, name)));
+    }
+  }
   for (const std::vector<std::string>& unique : table.rules.uniques) {
     std::vector<ColumnNumber> columns;
     bool has_null = false;
@@ -166,7 +172,7 @@ StoreOutcome MemoryPort::check_row(const MemoryTable& table, const std::string& 
       outcome.kind = ConflictKind::unique;
       outcome.reason = "unique constraint on " + table.info.name + "." + unique[0];
       outcome.rivals.push_back(other_key);
-      outcome.claimed = columns;
+      outcome.claimed = claimed;
     }
     if (!outcome.stored) return outcome;
   }

@@ -98,8 +98,8 @@ struct StoreOutcome {
   ConflictKind kind = ConflictKind::constraint;  // unique, foreign_key or constraint
   std::string reason;  // names the constraint or column; no values
   // unique: keys (encode_key) of the rows that stand in the way, and the columns of all unique keys
-  // of the table; of its primary key only if it is that which they have in common. Two rows are
-  // compared by the same columns, whichever key they meet in: else three could go in a circle.
+  // of the table; of its primary key if its index takes keys for equal that are not. Any two rows
+  // are compared by the same columns, whichever key they meet in: else three could go in a circle.
   std::vector<std::string> rivals;
   std::vector<ColumnNumber> claimed;
 };
