@@ -60,9 +60,30 @@ Status relabel_all(const Relabel& relabel, int64_t begin) {
   return {};
 }
 
+Status move_beside(uint8_t* bytes) {
+  SiteState site;
+  SiteId id;
+  SYNCLINE_TRY(load_site(&site));
+  std::copy_n(bytes, id.bytes.size(), id.bytes.begin());
+  id = site_id_beside(site.sites.id(site.self), site.sites, id);
+  std::copy(id.bytes.begin(), id.bytes.end(), bytes);
+  return {};
+}
+
 }  // namespace
 
 }  // namespace syncline::pg
+
+void slb_id_beside(uint8_t id[16], SlStatus* status) {
+  using namespace syncline::pg;
+  status->code = 0;
+  status->message[0] = status->hint[0] = '\0';
+  try {
+    fill(move_beside(id), status);
+  } catch (...) {
+    fill_exception(status);
+  }
+}
 
 void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t latest, int64_t begin,
                  SlStatus* status) {

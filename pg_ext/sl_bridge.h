@@ -487,6 +487,9 @@ void slb_fold(bool refuse_own, uint64_t *row_count, SlStatus *status);
 /* Forgets lists of keys that this session keeps: the transaction that made them is rolled back. */
 void slb_forget_plans(void);
 
+/* Moves a random site id to where our own stands among those known (core site_id_beside). */
+void slb_id_beside(uint8_t id[16], SlStatus *status);
+
 /*
  * Gives versions of site `from` beyond seq `after` to site `to`, in rows beyond position `begin`.
  */

@@ -200,7 +200,7 @@ latest_clock(void)
 
 	if (!sl_clock_was_ahead())
 		return PG_INT64_MAX;
-	counters->floor = Max(now_hlc(), merged_hlc());
+	counters->floor = Max(now_hlc(), merged_hlc() + 1);
 	counters->own_hlc = Min(counters->own_hlc, counters->floor);
 	return counters->floor;
 }
@@ -257,10 +257,13 @@ sl_give_up_identity(void)
 	static const Oid types[] = {BYTEAOID};
 	const Datum values[] = {new_id()};
 	SlCounters *counters = sl_counters();
+	SlStatus	status;
 	int32		from;
 	int64		shared;
 
 	SPI_connect();
+	slb_id_beside((uint8_t *) VARDATA_ANY(DatumGetByteaPP(values[0])), &status);
+	sl_report(&status);
 	/* what has melted cannot be given another id */
 	sl_exec("SELECT site, greatest(shared, (SELECT own FROM syncline.melt)) FROM syncline.self", 0,
 			NULL, NULL, NULL);

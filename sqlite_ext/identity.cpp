@@ -154,7 +154,8 @@ Status mark_head(sqlite3* db, const Registry& registry) {
   return execute(db, "INSERT INTO main.sync_log(t,ver,mask) SELECT 0,l.ver+" + random +
                          ",0 FROM main.sync_log l,main.sync_clock c "
                          "WHERE l.seq=(SELECT max(seq) FROM main.sync_log) AND l.ver<=c.floor "
-                         "AND l.seq>" + std::to_string(registry.folded));
+                         "AND l.seq>" +
+                         std::to_string(registry.folded));
 }
 
 Status clock_was_ahead(sqlite3* db, bool* yes) {
@@ -190,7 +191,7 @@ Status give_up_identity(sqlite3* db, Registry* registry, uint64_t certain, bool 
   Relabel relabel;
   relabel.from = old.site;
   relabel.after = std::min(std::max(seen, old.from_seq - 1), head.seq);
-  const SiteId id = random_site_id();
+  const SiteId id = site_id_beside(registry->sites.id(old.site), registry->sites, random_site_id());
   relabel.to = registry->sites.intern(id);
   bool ahead = false;
   if (set_clock) SYNCLINE_TRY(clock_was_ahead(db, &ahead));

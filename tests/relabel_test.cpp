@@ -65,6 +65,49 @@ TEST_CASE("relabel: version order and values follow the new id", "[relabel][unit
   CHECK(row.cells[1].value.as_integer() == 6);
 }
 
+TEST_CASE("relabel: a new id stands among the known ones where the old one stood",
+          "[relabel][unit]") {
+  SiteTable sites = three_sites();
+  SiteId random;
+  uint64_t state = 7;
+  for (int round = 0; round < 200; ++round) {
+    for (uint8_t& byte : random.bytes) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      byte = static_cast<uint8_t>(state >> 56);
+    }
+    for (const SiteIndex old : {0u, 1u, 2u}) {
+      const SiteId id = site_id_beside(sites.id(old), sites, random);
+      CHECK(sites.find(id) == -1);
+      for (const SiteIndex other : {0u, 1u, 2u}) {
+        if (other != old) CHECK((id < sites.id(other)) == (sites.id(old) < sites.id(other)));
+      }
+    }
+  }
+  // Next to an id that differs in the last bytes there is no room for a random one.
+  SiteId near = sites.id(1), far = near;
+  near.bytes[15] = 2;
+  far.bytes[15] = 4;
+  sites.intern(near);
+  sites.intern(far);
+  CHECK(site_id_beside(near, sites, random) == random);
+}
+
+TEST_CASE("relabel: an id at either end of the order gets one there", "[relabel][unit]") {
+  SiteTable sites;
+  SiteId lowest, highest;
+  lowest.bytes[15] = 1;
+  highest.bytes.fill(0xff);
+  sites.intern(lowest);
+  sites.intern(highest);
+  for (const SiteId& random : {lowest, highest, SiteId{}}) {
+    for (const SiteId& old : {lowest, highest}) {
+      const SiteId id = site_id_beside(old, sites, random);
+      CHECK(sites.find(id) == -1);
+      CHECK(id != kNobody);
+    }
+  }
+}
+
 TEST_CASE("relabel: clocks beyond the latest one become it, those of others stay",
           "[relabel][unit]") {
   const SiteTable sites = three_sites();

@@ -8,6 +8,39 @@
 
 namespace syncline {
 
+namespace {
+
+__extension__ using Number = unsigned __int128;  // a site id, most significant byte first
+
+Number number_of(const SiteId& id) {
+  Number out = 0;
+  for (const uint8_t byte : id.bytes)
+    out = out << 8 | byte;
+  return out;
+}
+
+// Fewer random bits could come up twice: then the order is worth less than a new id.
+constexpr unsigned kRandomBitsMin = 80;
+
+}  // namespace
+
+SiteId site_id_beside(const SiteId& old, const SiteTable& known, const SiteId& random) {
+  Number low = 0, high = ~low;
+  const Number at = number_of(old);
+  for (SiteIndex s = 0; s < known.size(); ++s) {
+    const Number other = number_of(known.id(s));
+    if (other < at) low = std::max(low, other);
+    if (other > at) high = std::min(high, other);
+  }
+  if ((high - low) >> kRandomBitsMin == 0) return random;
+  Number chosen = low + 1 + number_of(random) % (high - low - 1);
+  if (chosen == at) chosen = at + 1 < high ? at + 1 : at - 1;
+  SiteId out;
+  for (auto byte = out.bytes.rbegin(); byte != out.bytes.rend(); ++byte, chosen >>= 8)
+    *byte = static_cast<uint8_t>(chosen);
+  return out;
+}
+
 bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* row) {
   bool any = false;
   const auto change = [&](Version* v) {
@@ -25,8 +58,7 @@ bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* 
   const auto goes = [&](const VersionNote& n) {
     return n.site == relabel.from && n.seq > relabel.after;
   };
-  std::erase_if(row->notes,
-                [&](const VersionNote& n) { return goes(n) && n.column != kRowNote; });
+  std::erase_if(row->notes, [&](const VersionNote& n) { return goes(n) && n.column != kRowNote; });
   for (VersionNote& n : row->notes) {
     if (goes(n)) n.site = relabel.to;
   }

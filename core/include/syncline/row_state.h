@@ -163,6 +163,10 @@ struct Relabel {
   Hlc latest = ~Hlc{0};
 };
 
+// An id to give them to: `random`, moved to where `old` stands among the known ids. So the version
+// order, in which ids decide between equal clocks, and what rows show stay as they are.
+SiteId site_id_beside(const SiteId& old, const SiteTable& known, const SiteId& random);
+
 // Returns whether there were any.
 bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* row);
 
