@@ -47,10 +47,11 @@ class Planner {
   std::string insert(World* world, World::Member* member, const Shape& shape, const char* verb);
   std::string upsert(World* world, World::Member* member, const Shape& shape);
   std::string update(World* world, World::Member* member, const Shape& shape);
-  std::string verb_of_update();
+  std::string verb_of_update(const Shape& shape);
   std::string key_change(World* world, World::Member* member, const Shape& shape);
   // " WHERE key = ..." of a row that stands there; empty if there is none.
-  std::string some_row(World* world, World::Member* member, const Shape& shape);
+  std::string some_rows(World* world, World::Member* member, const Shape& shape);
+  std::string one_row(World* world, World::Member* member, const Shape& shape);
   const SeenRow* some_stored(World::Member* member, const std::string& table);
   // Values of foreign key columns, from a row that stands there.
   std::map<std::string, std::string> parents(World* world, World::Member* member,

@@ -21,6 +21,14 @@ bool is_key(const Shape& shape, const std::string& column) {
   return std::find(key.begin(), key.end(), column) != key.end();
 }
 
+// SQLite leaves a reference to a row that is gone where an update replaces the one its own row
+// refers to: what ON DELETE SET NULL wrote, the update writes over (docs/limitations.md).
+bool may_replace(const Shape& shaped) {
+  return std::none_of(shaped.foreign.begin(), shaped.foreign.end(), [&](const ForeignKey& key) {
+    return key.on_delete.starts_with("SET") && key.parent == shaped.base.name;
+  });
+}
+
 }  // namespace
 
 const Shape& Planner::shape(World::Member* member, const std::string& table) {
@@ -92,20 +100,28 @@ std::map<std::string, std::string> Planner::parents(World* world, World::Member*
 
 std::string Planner::insert(World* world, World::Member* member, const Shape& shaped,
                             const char* verb) {
-  const auto given = parents(world, member, shaped);
-  std::vector<std::string> names, values;
+  std::vector<size_t> columns;
   for (size_t c = 0; c < shaped.base.columns.size(); ++c) {
-    const std::string& name = shaped.base.columns[c].name;
-    const auto parent = given.find(name);
-    if (!is_key(shaped, name) && parent == given.end() && random_.percent(10)) continue;
-    names.push_back(quote_name(name));
-    values.push_back(parent != given.end()
-                         ? parent->second
-                         : values_.of(shaped, c,
-                                      policy_of(*world, member, shaped.base.name, name)));
+    if (is_key(shaped, shaped.base.columns[c].name) || !random_.percent(10)) columns.push_back(c);
+  }
+  std::vector<std::string> names, rows;
+  for (const size_t c : columns)
+    names.push_back(quote_name(shaped.base.columns[c].name));
+  for (uint64_t left = random_.percent(15) ? 1 + random_.below(3) : 1; left > 0; --left) {
+    const auto given = parents(world, member, shaped);
+    std::vector<std::string> values;
+    for (const size_t c : columns) {
+      const std::string& name = shaped.base.columns[c].name;
+      const auto parent = given.find(name);
+      values.push_back(
+          parent != given.end()
+              ? parent->second
+              : values_.of(shaped, c, policy_of(*world, member, shaped.base.name, name)));
+    }
+    rows.push_back("(" + joined(values, ", ") + ")");
   }
   return std::string(verb) + " INTO " + quote_name(shaped.base.name) + "(" + joined(names, ", ") +
-         ") VALUES(" + joined(values, ", ") + ")";
+         ") VALUES" + joined(rows, ", ");
 }
 
 std::string Planner::upsert(World* world, World::Member* member, const Shape& shaped) {
@@ -120,23 +136,31 @@ std::string Planner::upsert(World* world, World::Member* member, const Shape& sh
          (sets.empty() ? "NOTHING" : "UPDATE SET " + joined(sets, ", "));
 }
 
-std::string Planner::some_row(World* world, World::Member* member, const Shape& shaped) {
+// " WHERE ...": one row, or a few.
+std::string Planner::some_rows(World* world, World::Member* member, const Shape& shaped) {
+  std::string where = one_row(world, member, shaped);
+  for (uint64_t more = random_.percent(12) ? 1 + random_.below(2) : 0; more > 0; --more) {
+    if (!where.empty()) where += " OR " + one_row(world, member, shaped);
+  }
+  return where.empty() ? where : " WHERE " + where;
+}
+
+std::string Planner::one_row(World* world, World::Member* member, const Shape& shaped) {
   const SeenRow* row = some_stored(member, shaped.base.name);
   if (row == nullptr) return {};
   const std::vector<std::string>& words = world->words().cells.at(shaped.base.name);
   std::vector<std::string> terms;
   for (const std::string& name : shaped.base.key) {
-    const auto cell = static_cast<size_t>(std::find(words.begin(), words.end(), name) -
-                                          words.begin());
+    const auto cell =
+        static_cast<size_t>(std::find(words.begin(), words.end(), name) - words.begin());
     if (cell >= row->base.size()) return {};
     terms.push_back(quote_name(name) + " = " + row->base[cell]);
   }
-  return " WHERE " + joined(terms, " AND ");
+  return joined(terms, " AND ");
 }
 
 std::string Planner::update(World* world, World::Member* member, const Shape& shaped) {
-  const std::string where =
-      random_.percent(6) ? std::string() : some_row(world, member, shaped);
+  const std::string where = random_.percent(6) ? std::string() : some_rows(world, member, shaped);
   if (where.empty() && some_stored(member, shaped.base.name) == nullptr) return {};
   const auto given = parents(world, member, shaped);
   std::vector<size_t> open;
@@ -157,22 +181,27 @@ std::string Planner::update(World* world, World::Member* member, const Shape& sh
     if (random_.percent(4)) value = quote_name(name);  // what stands there already
     sets.push_back(quote_name(name) + " = " + value);
   }
-  return verb_of_update() + quote_name(shaped.base.name) + " SET " + joined(sets, ", ") + where;
+  return verb_of_update(shaped) + quote_name(shaped.base.name) + " SET " + joined(sets, ", ") +
+         where;
 }
 
-std::string Planner::verb_of_update() {
-  return random_.percent(20) ? "UPDATE OR REPLACE " : "UPDATE ";
+std::string Planner::verb_of_update(const Shape& shaped) {
+  const uint64_t roll = random_.below(100);
+  if (roll < 18) return may_replace(shaped) ? "UPDATE OR REPLACE " : "UPDATE ";
+  if (roll < 26) return "UPDATE OR IGNORE ";
+  if (roll < 32) return "UPDATE OR FAIL ";
+  return roll < 33 ? "UPDATE OR ROLLBACK " : "UPDATE ";
 }
 
 std::string Planner::key_change(World* world, World::Member* member, const Shape& shaped) {
-  const std::string where = some_row(world, member, shaped);
+  const std::string where = some_rows(world, member, shaped);
   if (where.empty()) return {};
   const std::string& name = random_.pick(shaped.base.key);
   size_t c = 0;
   while (shaped.base.columns[c].name != name)
     ++c;
-  return verb_of_update() + quote_name(shaped.base.name) + " SET " + quote_name(name) + " = " +
-         values_.key(shaped.kinds[c]) + where;
+  return verb_of_update(shaped) + quote_name(shaped.base.name) + " SET " + quote_name(name) +
+         " = " + values_.key(shaped.kinds[c]) + where;
 }
 
 std::string Planner::statement(World* world, World::Member* member) {
@@ -180,13 +209,15 @@ std::string Planner::statement(World* world, World::Member* member) {
   const Shape& shaped = shape(member, table);
   if (shaped.base.columns.empty()) return {};
   const uint64_t roll = random_.below(100);
-  if (roll < 34) return insert(world, member, shaped, "INSERT");
+  if (roll < 31) return insert(world, member, shaped, "INSERT");
+  if (roll < 34) return insert(world, member, shaped, "INSERT OR FAIL");
   if (roll < 40) return insert(world, member, shaped, "INSERT OR REPLACE");
   if (roll < 43) return insert(world, member, shaped, "INSERT OR IGNORE");
   if (roll < 51) return upsert(world, member, shaped);
   if (roll < 79) return update(world, member, shaped);
   if (roll < 85) return key_change(world, member, shaped);
-  const std::string where = some_row(world, member, shaped);
+  if (random_.percent(2)) return "DELETE FROM " + quote_name(table);
+  const std::string where = some_rows(world, member, shaped);
   return where.empty() ? "" : "DELETE FROM " + quote_name(table) + where;
 }
 
@@ -200,7 +231,9 @@ void Planner::write(World* world, World::Member* member, Action* action) {
     for (int attempt = 0; attempt < kTries && alive; ++attempt) {
       const std::string sql = statement(world, member);
       if (sql.empty()) continue;
-      const bool works = site.run(sql).ok();
+      const int changes = sqlite3_total_changes(site.db());
+      // OR FAIL leaves what it did before it failed.
+      const bool works = site.run(sql).ok() || sqlite3_total_changes(site.db()) != changes;
       if (works || random_.percent(8) || attempt + 1 == kTries) action->sql.push_back(sql);
       alive = sqlite3_get_autocommit(site.db()) == 0;
       if (works) break;
