@@ -55,6 +55,13 @@ Status set_policy(uint32_t number, std::string_view column, std::string_view pol
   return {};
 }
 
+Status follow_rename(std::string_view table, std::string_view column, std::string_view name) {
+  SiteState site;
+  SYNCLINE_TRY(load_site(&site));
+  const std::vector<Setting> made = rename_policies(table, column, name, &site.settings);
+  return made.empty() ? Status() : save_settings(made);
+}
+
 Status list_policies(void* target) {
   SiteState site;
   std::vector<TableInfo> tables;
@@ -103,6 +110,10 @@ void slb_noted_columns(const SlTableDef* def, const SlSettingRow* rows, uint32_t
     }
     return {};
   });
+}
+
+void slb_rename_policies(SlBytes table, SlBytes column, SlBytes new_name, SlStatus* status) {
+  bounded(status, [&] { return follow_rename(view(table), view(column), view(new_name)); });
 }
 
 SlBytes slb_set_policy(uint32_t table, SlBytes column, SlBytes policy, SlBytes options,

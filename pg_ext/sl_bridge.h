@@ -447,6 +447,8 @@ SlBytes slb_origin_text(SlBytes actor, SlBytes context, SlStatus *status);
 /* Sets noted[c] for columns whose policies need to know what an update saw. */
 void slb_noted_columns(const SlTableDef *table, const SlSettingRow *settings, uint32_t count,
 					   bool *noted, SlStatus *status);
+/* Stores for a column, or with none for a table, what was set under its old name. */
+void slb_rename_policies(SlBytes table, SlBytes column, SlBytes new_name, SlStatus *status);
 
 /* ---- bridge.cpp, pg_fold.cpp, pg_site.cpp: C++ for C ----------------------------------------- */
 

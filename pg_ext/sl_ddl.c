@@ -96,9 +96,21 @@ set_column(uint32 number, int32 column, const char *sql, const char *text)
 	sl_exec(sql, lengthof(types), types, values, text == NULL ? "  n" : NULL);
 }
 
+/* What is set for a column, or for a table and its columns, is set under the new name, too. */
 static void
-rename_column(uint32 number, const Registered *column, const char *name)
+follow_policies(const char *table, const char *column, const char *name)
 {
+	SlStatus	status;
+
+	slb_rename_policies((SlBytes) {table, strlen(table)}, (SlBytes) {column, strlen(column)},
+						(SlBytes) {name, strlen(name)}, &status);
+	sl_report(&status);
+}
+
+static void
+rename_column(const char *table, uint32 number, const Registered *column, const char *name)
+{
+	follow_policies(table, column->name, name);
 	set_column(number, column->number,
 			   "UPDATE syncline.col SET name = $3 WHERE tbl = $1 AND number = $2", name);
 }
@@ -154,7 +166,7 @@ compare_attribute(Relation relation, uint32 number, Form_pg_attribute attribute,
 			continue;
 		column->seen = true;
 		if (strcmp(column->name, name) != 0)
-			rename_column(number, column, name);
+			rename_column(RelationGetRelationName(relation), number, column, name);
 		return column->local ? 0 : compare_type(relation, number, attribute, column);
 	}
 	parked = sl_add_column(number, attribute, -1);
@@ -254,8 +266,11 @@ rename_table(Relation relation, uint32 number)
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("a table named \"%s\" is tracked already", name),
 				 errhint("Tables travel by name without schema.")));
-	sl_exec("UPDATE syncline.tbl SET name = $2 WHERE number = $1 AND name <> $2", 2, types, values,
-			NULL);
+	if (sl_exec("SELECT name FROM syncline.tbl WHERE number = $1 AND name <> $2", 2, types, values,
+				NULL) == 0)
+		return;
+	follow_policies(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), "", name);
+	sl_exec("UPDATE syncline.tbl SET name = $2 WHERE number = $1", 2, types, values, NULL);
 }
 
 /* Brings the registry entry of one relation in step. */

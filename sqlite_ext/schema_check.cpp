@@ -195,12 +195,28 @@ Status restore_capture(sqlite3* db, const BaseTable& base, Registry* registry, s
   return log_every_row(db, table);
 }
 
+// A table or column under a new name has the policies of the old one.
+Status follow_policies(sqlite3* db, bool write, const TableInfo& was, const TableInfo& table,
+                       Settings* settings) {
+  std::vector<Setting> made = rename_policies(was.name, {}, table.name, settings);
+  for (ColumnNumber n = 0; n < was.column_count(); ++n) {
+    const std::string& name = table.columns[n].name;
+    if (name == was.columns[n].name) continue;
+    const auto more = rename_policies(table.name, was.columns[n].name, name, settings);
+    made.insert(made.end(), more.begin(), more.end());
+  }
+  for (const Setting& setting : made) {
+    if (write) SYNCLINE_TRY(save_setting(db, setting));
+  }
+  return {};
+}
+
 Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, size_t position,
                    bool* keep, SchemaChanges* changes, std::vector<uint32_t>* renamed) {
   TableInfo& table = registry->tables[position];
+  const TableInfo was = table;
   FoundTriggers found;
   SYNCLINE_TRY(find_triggers(db, table.number, &found));
-  const std::string name = table.name;
   if (!found.text.empty()) table.name = found.table;
   BaseTable base;
   SYNCLINE_TRY(describe_table(db, table.name, &base));
@@ -211,7 +227,8 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
   std::vector<ColumnNumber> appeared;
   const bool columns =
       match_columns(base, head, &table, &registry->extras[position], &appeared);
-  if (columns || table.name != name) renamed->push_back(table.number);
+  if (columns || table.name != was.name) renamed->push_back(table.number);
+  SYNCLINE_TRY(follow_policies(db, write, was, table, &registry->settings));
   SYNCLINE_TRY(read_defaults(db, base, &table));
   for (ColumnNumber n : appeared)
     changes->appeared.emplace_back(table.number, n);

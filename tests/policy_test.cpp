@@ -179,6 +179,34 @@ TEST_CASE("policy: of two settings the later wins, in either order", "[policy][u
   }
 }
 
+TEST_CASE("policy: settings follow a rename, with their clocks, unless a later one is there",
+          "[policy][unit]") {
+  Settings settings;
+  for (const Setting& s : {Setting{"policy/t", "{}", 5, site(1)}, {"policy/t/a", "{}", 6, site(2)},
+                           {"policy/t/b%2f", "", 7, site(1)}, {"policy/tt/a", "{}", 8, site(1)},
+                           {"policy/u/a", "{\"policy\": \"max\"}", 9, site(1)}}) {
+    settings.merge(s);
+  }
+  const auto keys = [](const std::vector<Setting>& made) {
+    std::vector<std::string> out;
+    for (const Setting& s : made)
+      out.push_back(s.key + "@" + std::to_string(s.hlc));
+    return out;
+  };
+  using Keys = std::vector<std::string>;
+  CHECK(keys(rename_policies("T", "B/", "New/", &settings)) == Keys{"policy/t/new%2f@7"});
+  CHECK(settings.find_setting("policy/t/new%2f")->site == site(1));
+  CHECK(settings.find("policy/t/new%2f") == nullptr);  // taken back, as the old one
+  CHECK(rename_policies("T", "b/", "NEW/", &settings).empty());
+  CHECK(rename_policies("t", "a", "A", &settings).empty());
+  CHECK(rename_policies("t", "none", "a", &settings).empty());
+  // u had one for its column a: the later stays.
+  CHECK(keys(rename_policies("t", "", "U", &settings)) ==
+        Keys{"policy/u@5", "policy/u/b%2f@7", "policy/u/new%2f@7"});
+  CHECK(*settings.find("policy/u/a") == "{\"policy\": \"max\"}");
+  CHECK(settings.find("policy/t/a") != nullptr);
+}
+
 TEST_CASE("policy: confidence is certain, a rule, a coin toss or nothing", "[policy][unit]") {
   Policy policy;
   CHECK(merge_confidence(policy, hlc_from_ms(5000), hlc_from_ms(5500)) == 0.5);

@@ -51,6 +51,37 @@ def _(t, a, b):
         assert conflicts(db) == []
 
 
+@on_pairs("scenario 18: a renamed column and a renamed table keep their policies")
+def _(t, a, b):
+    c = t.sqlite("later")
+    started(a, b, c, n="counter", r="max", tags="first_writer")
+    a.json("SELECT sync_set_policy('stock', NULL, 'min')")
+    settle([a, b, c])
+    for db in (a, b):
+        run("ALTER TABLE stock RENAME COLUMN n TO amount", db)
+    settle([a, b])
+    policy(b, "amount", "max")  # under the new name: who renames later finds this one
+    policy(b, "amount", "counter")
+    for db in (a, b):
+        run("UPDATE stock SET amount = amount + 1, r = r + 1", db)
+    run("ALTER TABLE stock RENAME TO shelf; ALTER TABLE shelf RENAME COLUMN tags TO labels", b)
+    run("ALTER TABLE stock RENAME COLUMN tags TO labels; ALTER TABLE stock RENAME TO shelf", a)
+    settle([a, b])
+    run("UPDATE shelf SET doc = 'doc 7', labels = 'from a'", a)
+    run("UPDATE shelf SET doc = 'doc 8', labels = 'from b'", b)
+    settle([a, b])
+    run("ALTER TABLE stock RENAME TO shelf; ALTER TABLE shelf RENAME COLUMN n TO amount;"
+        "ALTER TABLE shelf RENAME COLUMN tags TO labels", c)
+    settle([a, b, c])
+    equal([a, b, c], ["shelf"])
+    assert rows(c, "SELECT amount, labels FROM shelf") == [("12", "from a")]
+    for db in (a, b, c):
+        assert db.value("SELECT doc FROM shelf") == "doc 7"
+        found = rows(db, "SELECT column_name, policy FROM sync_policies WHERE table_name = 'shelf' "
+                         "AND column_name IN ('amount', 'labels', 'r')")
+        assert found == [("amount", "counter"), ("labels", "first_writer"), ("r", "max")], found
+
+
 @on_pairs("scenario 7: an assignment takes the place of what it saw and keeps what it did not")
 def _(_t, a, b):
     started(a, b, n="counter")

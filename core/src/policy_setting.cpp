@@ -371,6 +371,22 @@ void apply_policies(const Settings& settings, std::vector<TableInfo>* tables) {
   }
 }
 
+std::vector<Setting> rename_policies(std::string_view table, std::string_view column,
+                                     std::string_view new_name, Settings* settings) {
+  std::vector<Setting> out;
+  for (const Setting* setting : settings->all()) {
+    std::string of_table, of_column;
+    const bool policy = split_policy_key(setting->key, &of_table, &of_column);
+    if (!policy || of_table != lower_name(table)) continue;
+    if (!column.empty() && of_column != lower_name(column)) continue;
+    out.push_back(*setting);
+    out.back().key =
+        column.empty() ? setting_key(new_name, of_column) : setting_key(table, new_name);
+  }
+  std::erase_if(out, [&](const Setting& setting) { return !settings->merge(setting); });
+  return out;
+}
+
 bool split_policy_key(std::string_view setting_key, std::string* table, std::string* column) {
   constexpr std::string_view kPrefix = "policy/";
   if (setting_key.substr(0, kPrefix.size()) != kPrefix) return false;

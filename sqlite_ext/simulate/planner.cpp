@@ -167,9 +167,6 @@ void Planner::policy(World* world, Action* action) {
   const std::string& table = random_.pick(blueprint_.tables).name;
   const Shape& shaped = shape(member, table);
   const size_t column = random_.below(shaped.base.columns.size());
-  for (const Alteration& alteration : blueprint_.alterations) {  // policies do not follow a rename
-    if (alteration.everywhere && alteration.drops == shaped.base.columns[column].name) return;
-  }
   const LogicalKind kind = shaped.kinds[column];
   const bool number = kind == LogicalKind::integer || kind == LogicalKind::floating;
   const bool text = kind == LogicalKind::text || kind == LogicalKind::json;

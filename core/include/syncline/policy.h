@@ -64,6 +64,13 @@ Status make_policy_setting(const TableInfo& table, std::string_view column, std:
 // release does not know counts as last_writer.
 void apply_policies(const Settings& settings, std::vector<TableInfo>* tables);
 
+// Policies go by name. What is set for a renamed column, or with an empty `column` for a renamed
+// table and its columns, is set under the new name too, with its clock and site: every site that
+// renames makes the same settings. What is set there already stays if it is later; the old settings
+// stay, since others have not renamed yet. Returns those that are new, for the host to store.
+std::vector<Setting> rename_policies(std::string_view table, std::string_view column,
+                                     std::string_view new_name, Settings* settings);
+
 // The table and column, lower case, that a setting's key speaks of; *column is empty for the whole
 // table. False: the setting is no policy.
 bool split_policy_key(std::string_view setting_key, std::string* table, std::string* column);
