@@ -35,7 +35,7 @@ Status TableAccess::open(sqlite3* db, const TableInfo& table, std::unique_ptr<Ta
 
 namespace {
 
-Status key_collations(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
+Status find_collations(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
   out->assign(base.key.size(), "BINARY");
   Statement s;
   SYNCLINE_TRY(s.prepare(db,
@@ -52,10 +52,6 @@ Status key_collations(sqlite3* db, const BaseTable& base, std::vector<std::strin
   }
 }
 
-bool is_binary(const std::string& collation) {
-  return sqlite3_stricmp(collation.c_str(), "BINARY") == 0;
-}
-
 // (a,b)>(?1,?2), or a>?1 for one column.
 std::string after_start(const std::string& columns, size_t count) {
   std::string marks;
@@ -65,6 +61,10 @@ std::string after_start(const std::string& columns, size_t count) {
 }
 
 }  // namespace
+
+bool is_binary(const std::string& collation) {
+  return sqlite3_stricmp(collation.c_str(), "BINARY") == 0;
+}
 
 // Statements are prepared when they are first needed: an exchange that carries one row, or none,
 // spent a third of its time on preparing what it did not run.
@@ -78,7 +78,7 @@ Status TableAccess::describe() {
   if (!base_.exists) {
     return {StatusCode::internal, "table \"" + table_.name + "\" went away during the operation"};
   }
-  SYNCLINE_TRY(key_collations(db_, base_, &key_collation_));
+  SYNCLINE_TRY(find_collations(db_, base_, &key_collation_));
   for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
     const BaseColumn* column =
         table_.columns[c].present ? base_.find(table_.columns[c].name) : nullptr;

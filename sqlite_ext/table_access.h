@@ -19,6 +19,9 @@ namespace syncline {
 // A stored value as it travels; bytes go to `arena`.
 Value value_to_wire(LogicalKind kind, const Value& value, Arena* arena);
 
+// Whether a collation takes only what is the same, byte by byte, for equal.
+bool is_binary(const std::string& collation);
+
 class TableAccess {
  public:
   // `table` must outlive the access.
@@ -26,6 +29,7 @@ class TableAccess {
 
   const TableInfo& table() const { return table_; }
   const BaseTable& base() const { return base_; }
+  const std::vector<std::string>& key_collations() const { return key_collation_; }
 
   // Fill the state or the base part of `row`; bytes go to `arena`.
   Status read_state(RowKey key, Arena* arena, LocalRow* row);

@@ -370,7 +370,7 @@ Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
   bool loose = false;
   for (size_t i = 0; i < base_.key.size(); ++i) {
     primary.push_back({base_.key[i], key_collation_[i]});
-    loose = loose || sqlite3_stricmp(key_collation_[i].c_str(), "BINARY") != 0;
+    loose = loose || !is_binary(key_collation_[i]);
   }
   SYNCLINE_TRY(rivals_in(primary, {}, write, outcome));
   if (loose || !outcome->rivals.empty()) claim(primary, outcome);

@@ -71,6 +71,25 @@ def _(t):
     assert quarantine(a) == quarantine(b) == []
 
 
+@test("S2: rows that refer to a NOCASE key in another spelling go with their parent")
+def _(t):
+    a, b = pair(t, "CREATE TABLE p(id TEXT PRIMARY KEY COLLATE NOCASE);"
+                   "CREATE TABLE c(id INTEGER PRIMARY KEY, p TEXT REFERENCES p ON DELETE CASCADE)",
+                ("p", "c"), pragma="PRAGMA foreign_keys=ON;")
+    a.run("INSERT INTO p VALUES('key')")
+    sync(a, b)
+    a.run("DELETE FROM p")
+    b.run("INSERT INTO c VALUES(1, 'KEY')")
+    sync(a, b)
+    for db in (a, b):
+        assert db.rows("PRAGMA foreign_key_check") == [] and db.rows("SELECT * FROM c") == []
+        assert quarantine(db) == [("foreign_key", '{"id": 1}')], quarantine(db)
+    a.run("INSERT INTO p VALUES('Key')")
+    sync(a, b)
+    assert same_rows(a, b, ["p", "c"]) == 2
+    assert quarantine(a) == quarantine(b) == []
+
+
 @test("S2: renaming a NOCASE key by case alone moves the row")
 def _(t):
     a, b = pair(t, "CREATE TABLE t(id TEXT PRIMARY KEY COLLATE NOCASE, x)")
