@@ -21,6 +21,21 @@ void split(const std::string& value, std::string* policy, std::string* options) 
   *options = json_text(json);
 }
 
+// Spells the names as they are here. Returns whether the table, and the column, are.
+bool find_names(const std::vector<TableInfo>& tables, PolicyLine* line) {
+  for (const TableInfo& table : tables) {
+    if (!table.present || lower_name(table.name) != line->table_name) continue;
+    line->table_name = table.name;
+    if (line->column_name.empty()) return true;
+    for (const ColumnInfo& column : table.columns) {
+      if (!column.present || lower_name(column.name) != line->column_name) continue;
+      line->column_name = column.name;
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<PolicyLine> policy_lines(const Settings& settings,
@@ -34,14 +49,7 @@ std::vector<PolicyLine> policy_lines(const Settings& settings,
     split(setting->value, &line.policy, &line.options);
     line.set_at = setting->hlc;
     line.set_by_site = to_hex(setting->site);
-    for (const TableInfo& known : tables) {
-      if (lower_name(known.name) != line.table_name) continue;
-      line.table_name = known.name;
-      for (const ColumnInfo& column : known.columns) {
-        if (lower_name(column.name) == line.column_name) line.column_name = column.name;
-      }
-      break;
-    }
+    if (!find_names(tables, &line)) line.source = "unused";
     lines.push_back(std::move(line));
   }
   std::sort(lines.begin(), lines.end(), [](const PolicyLine& a, const PolicyLine& b) {

@@ -13,7 +13,8 @@
 namespace syncline {
 
 // A row of sync_policies. `options` is a JSON object; `source` says who goes by it: "column", or
-// "table" for every column without a policy of its own (hosts add "local" ones).
+// "table" for every column without a policy of its own, "unused": nobody, there is no such table or
+// column here (hosts add "local" ones).
 struct PolicyLine {
   std::string table_name, column_name, policy, options, set_by_site, source;
   Hlc set_at = 0;
