@@ -194,9 +194,9 @@ Failure World::check_records(Member* member) {
   }
   for (const auto& [row, insert] : records.held) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+    std::string faithful, dangling;
     bool stored = member->site->run("BEGIN;PRAGMA defer_foreign_keys=ON").ok() &&
-                  member->site->run(insert).ok();
-    std::string dangling;
+                  member->site->value(insert, &faithful).ok() && faithful == "1";
     if (stored && member->site->connection().foreign_keys) {
       stored = member->site->value("SELECT 1 FROM pragma_foreign_key_check", &dangling).ok() &&
                dangling.empty();

@@ -173,13 +173,19 @@ std::string insert_of(const TableInfo& table, RowKey key, const RowState& state,
   ShownRow shown;
   show_row(state, table, sites, &shown);
   for (size_t i = 0; i < table.key.size(); ++i) shown.values[table.key[i]] = key[i];
-  std::string columns, values;
+  std::string columns, values, same;
   for (ColumnNumber c = 0; c < table.column_count(); ++c) {
-    if (!table.columns[c].present || shown.values[c].is(ValueKind::absent)) continue;
-    columns += (columns.empty() ? "" : ",") + quote_name(table.columns[c].name);
-    values += (values.empty() ? "" : ",") + literal(shown.values[c]);
+    const Value& value = shown.values[c];
+    if (!table.columns[c].present || value.is(ValueKind::absent)) continue;
+    const std::string name = quote_name(table.columns[c].name);
+    columns += (columns.empty() ? "" : ",") + name;
+    values += (values.empty() ? "" : ",") + literal(value);
+    if (!value.is(ValueKind::text)) continue;
+    // '007' in a column of numbers would become 7.
+    same += (same.empty() ? "CAST(" : " AND CAST(") + name + " AS TEXT)=" + literal(value);
   }
-  return "INSERT INTO main." + quote_name(table.name) + "(" + columns + ") VALUES(" + values + ")";
+  return "INSERT INTO main." + quote_name(table.name) + "(" + columns + ") VALUES(" + values +
+         ") RETURNING " + (same.empty() ? "1" : same);
 }
 
 // Whether two versions of a row, as JSON objects, differ in open columns alone.

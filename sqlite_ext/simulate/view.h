@@ -67,7 +67,8 @@ Status read_view(sqlite3* db, Words* words, View* out);
 // What follows from the rows of a site where nothing is under way.
 struct Records {
   std::map<std::string, std::string> listed, expected;  // open conflicts: id -> in words
-  std::map<std::string, std::string> held;  // rows: in words -> the INSERT that would store it
+  std::map<std::string, std::string> held;  // rows: in words -> the INSERT that would store it, and
+                                            // returns 1 if no value of it would be another
 };
 // Conflicts in a column that is `open` are left out, also where a table's grain is the row.
 using IsOpen = std::function<bool(const std::string& table, const std::string& column)>;
