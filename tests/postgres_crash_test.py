@@ -193,8 +193,8 @@ def _(t):
                 raise
             seed += 1
         rows = crash.hub.value("SELECT count(*) FROM note")
-        print(f"     {crash.crashes} crashes, {crash.sessions} sessions, {crash.broken} of them "
-              f"broken off, {rows} rows, seed {SEED}", flush=True)
+        print(f"     {crash.crashes} crashes, {crash.sessions} sessions, {crash.broken} more "
+              f"refused or broken off, {rows} rows, seed {SEED}", flush=True)
         assert crash.crashes and crash.sessions, "nothing was tried"
     finally:
         crash.server.stop()
