@@ -144,6 +144,15 @@ std::string capture_prefix(uint32_t table) {
   return "sync_" + std::to_string(table) + "_";
 }
 
+bool is_binary(const std::string& collation) {
+  return sqlite3_stricmp(collation.c_str(), "BINARY") == 0;
+}
+
+bool is_loose(const std::vector<CaptureIndex::Part>& parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const auto& part) { return !is_binary(part.collation); });
+}
+
 std::vector<std::string> capture_triggers(const CapturePlan& plan) {
   std::vector<std::string> out;
   const std::string all = std::to_string(kMaskAll);
@@ -166,7 +175,7 @@ std::vector<std::string> capture_triggers(const CapturePlan& plan) {
           append_log(plan, all, "OLD.") + image + append_log(plan, all, "NEW."));
   trigger("delete", "AFTER DELETE", "", append_log(plan, all, "OLD.") + image);
   // An insert over a row of its own key says so itself, but not that the row was there before.
-  if (plan.fills || plan.loose_key) {
+  if (plan.fills || is_loose(plan.primary.parts)) {
     trigger("replaced_insert", "BEFORE INSERT", "",
             suspect_body(plan, plan.primary, plan.fills ? "" : "NEW"));
   }

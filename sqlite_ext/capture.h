@@ -10,8 +10,9 @@
 // |                    | to sync_before_<n>, what noted columns that changed held before     |
 // | rekey              | the old key with its image, mask "all"; the new key, mask "all"      |
 // | delete             | the key, mask "all", and the row's image                            |
-// | suspect, per secondary unique index | the key and image of another row that holds the new
-// values: | |                    | REPLACE removes it without telling any trigger |
+// | suspect, per       | the key and image of another row that holds the new values: REPLACE |
+// | secondary unique index | removes it without telling any trigger                           |
+// | replaced           | the same for the primary key, where such a row says nothing itself   |
 #pragma once
 
 #include <string>
@@ -48,10 +49,14 @@ struct CapturePlan {
   std::vector<CaptureColumn> columns;  // key columns included, generated ones not
   std::vector<std::string> key;        // names, in key order
   std::vector<CaptureIndex> indexes;   // unique ones through which REPLACE takes other rows away
-  CaptureIndex primary;    // the key, under the collations of its index
-  bool loose_key = false;  // these take keys for equal that are not
-  bool fills = false;      // rows without state come, and not all are here: sync_table.base_context
+  CaptureIndex primary;  // the key
+  bool fills = false;    // rows without state come, and not all are here: sync_table.base_context
 };
+
+// Whether a collation takes only what is the same, byte by byte, for equal; and whether some part
+// of an index has one that does not.
+bool is_binary(const std::string& collation);
+bool is_loose(const std::vector<CaptureIndex::Part>& parts);
 
 // CREATE TRIGGER statements. Cost: linear in columns; expressions are balanced trees, since SQLite
 // bounds their depth at 1,000.

@@ -268,6 +268,25 @@ Status foreign_keys(sqlite3* db, const std::string& table, std::vector<ForeignKe
   return {};
 }
 
+Status describe_key(sqlite3* db, const BaseTable& base, std::vector<CaptureIndex::Part>* out) {
+  out->clear();
+  for (const std::string& name : base.key)
+    out->push_back({name, "BINARY"});
+  Statement s;
+  SYNCLINE_TRY(s.prepare(db,
+                         "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
+                         "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
+                         "x.key=1"));
+  s.bind(1, std::string_view(base.name));
+  for (bool row = true;;) {
+    SYNCLINE_TRY(s.next(&row));
+    if (!row) return {};
+    for (CaptureIndex::Part& part : *out) {
+      if (part.column == s.text(0)) part.collation = s.text(1);
+    }
+  }
+}
+
 Status table_names(sqlite3* db, std::vector<std::string>* out) {
   SYNCLINE_TRY(query_texts(db, "SELECT name FROM main.sqlite_schema WHERE type='table'", out));
   std::erase_if(*out, [](const std::string& name) { return is_companion(name); });

@@ -47,6 +47,8 @@ struct BaseTable {
 
 // Describes main's table `name` (exactly, else ignoring ASCII case). Not an error if there is none.
 Status describe_table(sqlite3* db, std::string_view name, BaseTable* out);
+// The columns of the primary key, in key order, with the collations of its index.
+Status describe_key(sqlite3* db, const BaseTable& base, std::vector<CaptureIndex::Part>* out);
 // Secondary unique indexes, partial and expression ones included.
 Status unique_indexes(sqlite3* db, const std::string& table, std::vector<UniqueIndex>* out);
 Status foreign_keys(sqlite3* db, const std::string& table, std::vector<ForeignKey>* out);

@@ -154,8 +154,7 @@ Status mark_head(sqlite3* db, const Registry& registry) {
   return execute(db, "INSERT INTO main.sync_log(t,ver,mask) SELECT 0,l.ver+" + random +
                          ",0 FROM main.sync_log l,main.sync_clock c "
                          "WHERE l.seq=(SELECT max(seq) FROM main.sync_log) AND l.ver<=c.floor "
-                         "AND l.seq>" +
-                         std::to_string(registry.folded));
+                         "AND l.seq>" + std::to_string(registry.folded));
 }
 
 Status clock_was_ahead(sqlite3* db, bool* yes) {

@@ -245,32 +245,6 @@ Status check_table(sqlite3* db, bool write, uint64_t head, Registry* registry, s
 
 }  // namespace
 
-namespace {
-
-// A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a
-// row that has another key than the new one.
-Status plan_key(sqlite3* db, CapturePlan* plan) {
-  Statement parts;
-  SYNCLINE_TRY(parts.prepare(db,
-                             "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
-                             "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
-                             "x.key=1 ORDER BY x.seqno"));
-  parts.bind(1, std::string_view(plan->name));
-  for (bool row = true;;) {
-    SYNCLINE_TRY(parts.next(&row));
-    if (!row) break;
-    plan->primary.parts.push_back({parts.text(0), parts.text(1)});
-    plan->loose_key = plan->loose_key || sqlite3_stricmp(parts.text(1).c_str(), "BINARY") != 0;
-  }
-  if (plan->primary.parts.empty()) {  // the rowid
-    for (const std::string& name : plan->key)
-      plan->primary.parts.push_back({name, "BINARY"});
-  }
-  return {};
-}
-
-}  // namespace
-
 Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, CapturePlan* plan) {
   plan->table = table.number;
   plan->name = base.name;
@@ -296,7 +270,9 @@ Status plan_capture(sqlite3* db, const TableInfo& table, const BaseTable& base, 
   for (UniqueIndex& index : indexes) {
     if (!index.expression) plan->indexes.push_back(std::move(index.key));
   }
-  return plan_key(db, plan);
+  // A primary key under NOCASE or the like takes keys for equal that are not: REPLACE may remove a
+  // row that has another key than the new one.
+  return describe_key(db, base, &plan->primary.parts);
 }
 
 Status renew_triggers(sqlite3* db, Registry* registry) {

@@ -162,16 +162,15 @@ class DanglingKey {
     return collect(&one_, out);
   }
 
-  // Children of one parent row that is gone; `parent_key` is its primary key as stored, under these
-  // collations.
-  Status check_children_of(RowKey parent_key, const std::vector<std::string>& collations,
+  // Children of one parent row that is gone; `parent_key` is its primary key as stored.
+  Status check_children_of(RowKey parent_key, const std::vector<CaptureIndex::Part>& parts,
                            std::vector<RowRef>* out) {
     if (!by_parent_.prepared()) {
       std::string match;
       for (size_t i = 0; i < key_.from.size(); ++i) {
         match += " AND c." + quote_name(key_.from[i]) + "=?" + std::to_string(i + 1);
         // Else the child's own counts, which may be narrower.
-        if (!is_binary(collations[i])) match += " COLLATE " + quote_name(collations[i]);
+        if (!is_binary(parts[i].collation)) match += " COLLATE " + quote_name(parts[i].collation);
       }
       SYNCLINE_TRY(by_parent_.prepare(db_, query() + match));
     }
@@ -293,7 +292,7 @@ Status SqlitePort::find_dangling(std::span<const RowRef> written, std::span<cons
         for (size_t i = 0; i < key.size(); ++i) {
           parent_access->to_local(parent->key[i], key[i], &key[i]);
         }
-        SYNCLINE_TRY(dangling.check_children_of(key, parent_access->key_collations(), out));
+        SYNCLINE_TRY(dangling.check_children_of(key, parent_access->key_parts(), out));
       }
     }
   }

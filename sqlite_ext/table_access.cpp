@@ -35,23 +35,6 @@ Status TableAccess::open(sqlite3* db, const TableInfo& table, std::unique_ptr<Ta
 
 namespace {
 
-Status find_collations(sqlite3* db, const BaseTable& base, std::vector<std::string>* out) {
-  out->assign(base.key.size(), "BINARY");
-  Statement s;
-  SYNCLINE_TRY(s.prepare(db,
-                         "SELECT x.name,x.coll FROM pragma_index_list(?1,'main') l, "
-                         "pragma_index_xinfo(l.name,'main') x WHERE l.origin='pk' AND "
-                         "x.key=1"));
-  s.bind(1, std::string_view(base.name));
-  for (bool row = true;;) {
-    SYNCLINE_TRY(s.next(&row));
-    if (!row) return {};
-    for (size_t i = 0; i < base.key.size(); ++i) {
-      if (base.key[i] == s.text(0)) (*out)[i] = s.text(1);
-    }
-  }
-}
-
 // (a,b)>(?1,?2), or a>?1 for one column.
 std::string after_start(const std::string& columns, size_t count) {
   std::string marks;
@@ -61,10 +44,6 @@ std::string after_start(const std::string& columns, size_t count) {
 }
 
 }  // namespace
-
-bool is_binary(const std::string& collation) {
-  return sqlite3_stricmp(collation.c_str(), "BINARY") == 0;
-}
 
 // Statements are prepared when they are first needed: an exchange that carries one row, or none,
 // spent a third of its time on preparing what it did not run.
@@ -78,7 +57,7 @@ Status TableAccess::describe() {
   if (!base_.exists) {
     return {StatusCode::internal, "table \"" + table_.name + "\" went away during the operation"};
   }
-  SYNCLINE_TRY(find_collations(db_, base_, &key_collation_));
+  SYNCLINE_TRY(describe_key(db_, base_, &key_parts_));
   for (ColumnNumber c = 0; c < table_.column_count(); ++c) {
     const BaseColumn* column =
         table_.columns[c].present ? base_.find(table_.columns[c].name) : nullptr;
@@ -91,7 +70,8 @@ Status TableAccess::describe() {
     const std::string name = column_name(table_.key[i]), k = "?" + std::to_string(i + 1);
     key_match_ += (i > 0 ? " AND " : "") + name + "=" + k;
     // The index finds what is equal under the key's collation; identity is binary.
-    if (!is_binary(key_collation_[i])) key_match_ += " AND " + name + "=" + k + " COLLATE BINARY";
+    if (is_binary(key_parts_[i].collation)) continue;
+    key_match_ += " AND " + name + "=" + k + " COLLATE BINARY";
   }
   return {};
 }
@@ -274,7 +254,7 @@ Status TableAccess::probe_range(RowKey first, RowKey last, bool* state, bool* ba
     low += (i > 0 ? ",?" : "?") + std::to_string(i + 1);
     high += (i > 0 ? ",?" : "?") + std::to_string(count + i + 1);
     columns += (i > 0 ? "," : "") + column_name(table_.key[i]);
-    binary = binary && (!table_.present || is_binary(key_collation_[i]));
+    binary = binary && (!table_.present || is_binary(key_parts_[i].collation));
   }
   auto probe = [&](const std::string& from, const std::string& key, bool* found) -> Status {
     Statement s;
@@ -374,7 +354,7 @@ Status TableAccess::open_base_cursor(RowKey start, Statement* out) const {
   std::string keys, order, not_null;
   for (size_t i = 0; i < table_.key.size(); ++i) {
     const std::string name = column_name(table_.key[i]);
-    const std::string sorted = is_binary(key_collation_[i]) ? name : name + " COLLATE BINARY";
+    const std::string sorted = is_binary(key_parts_[i].collation) ? name : name + " COLLATE BINARY";
     keys += (i > 0 ? "," : "") + name;
     order += (i > 0 ? "," : "") + sorted;
     if (base_.nullable_key) not_null += " AND " + name + " IS NOT NULL";

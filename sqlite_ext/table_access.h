@@ -19,9 +19,6 @@ namespace syncline {
 // A stored value as it travels; bytes go to `arena`.
 Value value_to_wire(LogicalKind kind, const Value& value, Arena* arena);
 
-// Whether a collation takes only what is the same, byte by byte, for equal.
-bool is_binary(const std::string& collation);
-
 class TableAccess {
  public:
   // `table` must outlive the access.
@@ -29,7 +26,7 @@ class TableAccess {
 
   const TableInfo& table() const { return table_; }
   const BaseTable& base() const { return base_; }
-  const std::vector<std::string>& key_collations() const { return key_collation_; }
+  const std::vector<CaptureIndex::Part>& key_parts() const { return key_parts_; }
 
   // Fill the state or the base part of `row`; bytes go to `arena`.
   Status read_state(RowKey key, Arena* arena, LocalRow* row);
@@ -127,7 +124,7 @@ class TableAccess {
   std::vector<Affinity> affinity_;          // by column
   std::vector<ColumnNumber> present_;       // columns of the base table
   std::vector<ColumnNumber> imaged_;        // present and not of the key
-  std::vector<std::string> key_collation_;  // of the base table's key
+  std::vector<CaptureIndex::Part> key_parts_;  // of the base table's key
   std::string key_match_;                   // WHERE of one base row, by its binary key
   bool noted_ = false;
   Statement read_state_, read_base_, exists_, read_image_, read_before_, erase_, fill_;

@@ -366,14 +366,8 @@ Status TableAccess::refusal(int rc, const RowWrite& write, StoreOutcome* outcome
 // All rows that hold a unique key the refused row claims, and the columns of all unique keys: which
 // of two rows is stored is asked in one way, whichever of them they meet in.
 Status TableAccess::find_rivals(const RowWrite& write, StoreOutcome* outcome) {
-  std::vector<CaptureIndex::Part> primary;
-  bool loose = false;
-  for (size_t i = 0; i < base_.key.size(); ++i) {
-    primary.push_back({base_.key[i], key_collation_[i]});
-    loose = loose || !is_binary(key_collation_[i]);
-  }
-  SYNCLINE_TRY(rivals_in(primary, {}, write, outcome));
-  if (loose || !outcome->rivals.empty()) claim(primary, outcome);
+  SYNCLINE_TRY(rivals_in(key_parts_, {}, write, outcome));
+  if (is_loose(key_parts_) || !outcome->rivals.empty()) claim(key_parts_, outcome);
   std::vector<UniqueIndex> indexes;
   SYNCLINE_TRY(unique_indexes(db_, base_.name, &indexes));
   std::erase_if(indexes, [](const UniqueIndex& index) { return index.expression; });

@@ -58,7 +58,8 @@ bool relabel_versions(const Relabel& relabel, const SiteTable& sites, RowState* 
   const auto goes = [&](const VersionNote& n) {
     return n.site == relabel.from && n.seq > relabel.after;
   };
-  std::erase_if(row->notes, [&](const VersionNote& n) { return goes(n) && n.column != kRowNote; });
+  std::erase_if(row->notes,
+                [&](const VersionNote& n) { return goes(n) && n.column != kRowNote; });
   for (VersionNote& n : row->notes) {
     if (goes(n)) n.site = relabel.to;
   }
