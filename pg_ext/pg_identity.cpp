@@ -76,26 +76,16 @@ Status move_beside(uint8_t* bytes) {
 
 void slb_id_beside(uint8_t id[16], SlStatus* status) {
   using namespace syncline::pg;
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
-    fill(move_beside(id), status);
-  } catch (...) {
-    fill_exception(status);
-  }
+  bounded(status, [&] { return move_beside(id); });
 }
 
 void slb_relabel(int32_t from, int64_t after, int32_t to, int64_t latest, int64_t begin,
                  SlStatus* status) {
   using namespace syncline::pg;
-  status->code = 0;
-  status->message[0] = status->hint[0] = '\0';
-  try {
+  bounded(status, [&] {
     const syncline::Relabel relabel = {
         static_cast<syncline::SiteIndex>(from), static_cast<uint64_t>(after),
         static_cast<syncline::SiteIndex>(to), static_cast<syncline::Hlc>(latest)};
-    fill(relabel_all(relabel, begin), status);
-  } catch (...) {
-    fill_exception(status);
-  }
+    return relabel_all(relabel, begin);
+  });
 }
