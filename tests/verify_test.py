@@ -1,13 +1,13 @@
 """sync_verify, sync_repair, sync_digest, sync_check and sync_invariant.
 
-Rows are damaged behind the log's back: triggers dropped and made again in SQLite, switched off
-together with the event trigger that would switch them on again in PostgreSQL.
+Rows are damaged behind the log's back (support/comparison.py).
 """
 import json
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "support"))
+from comparison import ask, check, damage, repair, verdict, verify  # noqa: E402
 from harness import ident, main, raises, same_rows, test  # noqa: E402
 from pairs import (batch, conflicts, create, enable, equal, moved, on_pairs, quote,  # noqa: E402
                    rows, run, sync)
@@ -20,25 +20,6 @@ def caller_and_peer(a, b):
     return (b, a) if a.engine == "postgres" and b.engine == "sqlite" else (a, b)
 
 
-def ask(function, a, b, options=None):
-    return a.json(f"SELECT {function}({quote(b.url)}, {quote(json.dumps(options or {}))})")
-
-
-def verify(a, b, **options):
-    return ask("sync_verify", a, b, options)
-
-
-def repair(a, b, **options):
-    return ask("sync_repair", a, b, options)
-
-
-def verdict(report, table="task"):
-    """What is not zero of a table's verdict."""
-    found = next(t for t in report["tables"] if t["table"] == table)
-    return {k: found[k] for k in ("different", "only_here", "only_there", "in_flight", "held")
-            if found[k]}
-
-
 def keys(report, table="task"):
     found = next(t for t in report["tables"] if t["table"] == table)
     return {(tuple(k["pk"].values()), k["is"]) for k in found["keys"]}
@@ -46,29 +27,6 @@ def keys(report, table="task"):
 
 def digest(db, table="task"):
     return db.value(f"SELECT sync_digest({quote(table)})")
-
-
-def check(db, **options):
-    """(severity, table, what) of every finding."""
-    call = f"SELECT * FROM sync_check({quote(json.dumps(options))})"
-    return [tuple(row[:3]) for row in db.rows(call)]
-
-
-def damage(db, sql, table="task"):
-    """Writes while capture is off, and leaves it as it was."""
-    if db.engine == "sqlite":
-        triggers = db.rows("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
-        for name, _ in triggers:
-            db.run(f"DROP TRIGGER {ident(name)}")
-        db.run(sql)
-        for _, text in triggers:
-            db.run(text)
-        return
-    switches = "".join(f"ALTER TABLE {ident(table)} {{0}} TRIGGER {name};"
-                       for name in ("syncline_capture", "syncline_truncate"))
-    db.run("ALTER EVENT TRIGGER syncline_ddl_end DISABLE;" + switches.format("DISABLE") + sql + ";"
-           + switches.format("ENABLE ALWAYS")
-           + "ALTER EVENT TRIGGER syncline_ddl_end ENABLE ALWAYS")
 
 
 def fill(db, count, table="task"):
