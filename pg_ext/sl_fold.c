@@ -109,7 +109,6 @@ sl_leaf_log_open(void *argument)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	LogStream  *stream = palloc0(sizeof(LogStream));
-	Relation	relation;
 
 	log->entry_count = 0;
 	log->own_entries = false;
@@ -121,9 +120,17 @@ sl_leaf_log_open(void *argument)
 	stream->sort = sl_log_sort_begin();
 	sl_log_flush();
 	sl_advance();
-	relation = table_open(sl_internal_relid("log"), RowExclusiveLock);
-	consume(log, stream, relation);
-	table_close(relation, NoLock);
+	for (int number = 1; number <= SL_LOGS; number++)
+	{
+		Relation	relation;
+
+		if (sl_log_is_closed(number))
+			continue;
+		relation = table_open(sl_log_relid(number), RowExclusiveLock);
+		consume(log, stream, relation);
+		table_close(relation, NoLock);
+	}
+	sl_log_consumed();
 	consume_origins(log);
 	sl_log_sort_perform(stream->sort);
 	MemoryContextSwitchTo(old);

@@ -77,4 +77,5 @@ _PG_init(void)
 	RegisterXactCallback(transaction_callback, NULL);
 	RegisterSubXactCallback(subtransaction_callback, NULL);
 	CacheRegisterRelcacheCallback(sl_registry_relcache_callback, (Datum) 0);
+	CacheRegisterRelcacheCallback(sl_log_turn_relcache_callback, (Datum) 0);
 }

@@ -1,5 +1,5 @@
 /*
- * sl_log.c: writing syncline.log.
+ * sl_log.c: writing the log.
  *
  * Entries gather in memory and go to the log in bulk: when there are many, before a subtransaction
  * or the transaction commits or is prepared, and before anything in this backend reads the log.
@@ -63,7 +63,7 @@ push_pending(SubTransactionId subtransaction)
 {
 	MemoryContext context = AllocSetContextCreate(TopTransactionContext, "syncline log entries",
 												  ALLOCSET_DEFAULT_SIZES);
-	Relation	log = table_open(sl_internal_relid("log"), RowExclusiveLock);
+	Relation	log = sl_log_open_to_write();
 	Pending    *next = MemoryContextAllocZero(context, sizeof(Pending));
 	MemoryContext old = MemoryContextSwitchTo(context);
 
@@ -72,7 +72,7 @@ push_pending(SubTransactionId subtransaction)
 	next->log_relid = RelationGetRelid(log);
 	next->desc = CreateTupleDescCopy(RelationGetDescr(log));
 	if (next->desc->natts != SL_LOG_COLUMNS)
-		elog(ERROR, "syncline.log has %d columns, not %d", next->desc->natts, SL_LOG_COLUMNS);
+		elog(ERROR, "the log has %d columns, not %d", next->desc->natts, SL_LOG_COLUMNS);
 	next->context = context;
 	MemoryContextSwitchTo(old);
 	table_close(log, NoLock);

@@ -42,6 +42,27 @@ extern void sl_log_decision(uint32 table, int op, int64 mask, SlBytes key, SlByt
 /* Writes what has gathered: call it before reading the log. */
 extern void sl_log_flush(void);
 
+/* ---- sl_log_turn.c: two logs take turns ------------------------------------------------------ */
+
+struct RelationData;
+
+/* Numbers from 1 on. */
+#define SL_LOGS 2
+extern Oid	sl_log_relid(int number);
+/* A log that is open, locked as writers lock it to the end of the transaction. */
+extern struct RelationData *sl_log_open_to_write(void);
+/* No fold need read it. */
+extern bool sl_log_is_closed(int number);
+/*
+ * An operation begins, whose row of syncline.self is locked and says which log is closed: opens
+ * that one if it has become short, or keeps writers out of one that the fold may close. Before the
+ * operation has its snapshot.
+ */
+extern void sl_log_begin(int closed);
+/* All that the snapshot sees in logs that are open has been taken out. */
+extern void sl_log_consumed(void);
+extern void sl_log_turn_relcache_callback(Datum unused, Oid relid);
+
 /* ---- sl_log_sort.c: entries in the order in which they are folded ---------------------------- */
 
 typedef struct SlLogSort SlLogSort;

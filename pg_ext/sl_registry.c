@@ -55,8 +55,8 @@ typedef struct InternalRelid
 } InternalRelid;
 
 static InternalRelid internal_relids[] = {
-	{"log"}, {"origin"}, {"tbl"}, {"col"}, {"setting"}, {"tbl_pkey"}, {"tbl_relation_key"},
-	{"col_pkey"}
+	{"log"}, {"log_2"}, {"self"}, {"origin"}, {"tbl"}, {"col"}, {"setting"}, {"tbl_pkey"},
+	{"tbl_relation_key"}, {"col_pkey"}
 };
 
 static Oid

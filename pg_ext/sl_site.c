@@ -7,6 +7,8 @@
  */
 #include "sl_host.h"
 
+#include "sl_log.h"
+
 #include <sys/time.h>
 
 #include "access/xact.h"
@@ -217,12 +219,13 @@ sl_merge_begin(const char *function_name)
 {
 	static const Oid types[] = {INT8OID};
 	Datum		last_mark;
+	int			log_closed;
 
 	refuse_unless_possible(function_name);
 	SPI_connect();
 	sl_site_ensure();
-	if (sl_exec("SELECT next_seq, position, floor, next_context, retry_held FROM syncline.self"
-				" FOR UPDATE", 0, NULL, NULL, NULL) != 1)
+	if (sl_exec("SELECT next_seq, position, floor, next_context, retry_held, log_closed"
+				" FROM syncline.self FOR UPDATE", 0, NULL, NULL, NULL) != 1)
 		elog(ERROR, "syncline.self has no row");
 	/* the lock may have waited: what was read then is the row's newest version */
 	counters.next_seq = sl_result_int64(0, 1);
@@ -230,11 +233,13 @@ sl_merge_begin(const char *function_name)
 	counters.floor = sl_result_int64(0, 3);
 	counters.next_context = sl_result_int64(0, 4);
 	retry_held = sl_result_int64(0, 5) != 0;
+	log_closed = (int) sl_result_int64(0, 6);
 	last_mark = Int64GetDatum(counters.next_seq - 1);
 	counters.own_hlc = sl_exec("SELECT hlc FROM syncline.mark WHERE seq = $1", 1, types,
 							   &last_mark, NULL) == 1 ? sl_result_int64(0, 1) : 0;
 	counters_stored = counters;
 	SPI_finish();
+	sl_log_begin(log_closed);
 	merge_open = true;
 	merge_subtransaction = GetCurrentSubTransactionId();
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -45,7 +45,8 @@ CREATE TABLE syncline.self (
   file_inode int8,                        -- of the database's PG_VERSION file
   file_birth int8,
   timeline int8,
-  retry_held bool NOT NULL DEFAULT false  -- rows were folded, and held ones not tried since
+  retry_held bool NOT NULL DEFAULT false, -- rows were folded, and held ones not tried since
+  log_closed int2 NOT NULL DEFAULT 0      -- 1: log, 2: log_2, 0: neither; see sl_log_turn.c
 );
 
 -- What is known of other sites: all their changes up to seq, whose hlc is the witness.
@@ -110,10 +111,10 @@ CREATE TABLE syncline.col (
 );
 
 -- What local writes append: op 0 insert, 1 update, 2 delete. The fold consumes every entry it sees,
--- so no index is needed. Each session reads all of its pages, also those that are empty: VACUUM is
--- to give them back. `key` is encode_key of the row's key; `image` the rest of a deleted row,
--- or what an update saw in columns whose policies want to know; `origin` who wrote it, if anybody
--- said so.
+-- so no index is needed. Each session reads all of its pages, also those that are empty, until a
+-- long log is closed: then log_2 is written and read, until VACUUM has given the pages back. `key`
+-- is encode_key of the row's key; `image` the rest of a deleted row, or what an update saw in
+-- columns whose policies want to know; `origin` who wrote it, if anybody said so.
 CREATE TABLE syncline.log (
   mask int8 NOT NULL,
   clock int8 NOT NULL,
@@ -124,6 +125,9 @@ CREATE TABLE syncline.log (
   image bytea,
   origin int8
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
+        autovacuum_vacuum_insert_threshold = -1);
+CREATE TABLE syncline.log_2 () INHERITS (syncline.log)
+  WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
         autovacuum_vacuum_insert_threshold = -1);
 
 -- Who wrote log entries, and why (JSON). Consumed with the entries.
@@ -232,6 +236,7 @@ SELECT pg_catalog.pg_extension_config_dump('syncline.melt', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.tbl', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.col', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.log', '');
+SELECT pg_catalog.pg_extension_config_dump('syncline.log_2', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.origin', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.incoming', '');
 SELECT pg_catalog.pg_extension_config_dump('syncline.context', '');
@@ -259,8 +264,11 @@ CREATE TRIGGER restored BEFORE INSERT ON syncline.self
   FOR EACH ROW EXECUTE FUNCTION syncline.restored_self();
 CREATE TRIGGER restored BEFORE INSERT ON syncline.log
   FOR EACH ROW EXECUTE FUNCTION syncline.restored_log();
+CREATE TRIGGER restored BEFORE INSERT ON syncline.log_2
+  FOR EACH ROW EXECUTE FUNCTION syncline.restored_log();
 ALTER TABLE syncline.self ENABLE ALWAYS TRIGGER restored;
 ALTER TABLE syncline.log ENABLE ALWAYS TRIGGER restored;
+ALTER TABLE syncline.log_2 ENABLE ALWAYS TRIGGER restored;
 
 -- They keep the registry in step with ALTER TABLE and DROP.
 CREATE FUNCTION syncline.on_ddl_end() RETURNS event_trigger
