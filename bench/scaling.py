@@ -29,11 +29,19 @@ def measure_sqlite(samples, folder, options):
     # the last size's source is still there
     idle = helper.run("touch", options.sizes[-1])
     samples.add("sqlite.memory", (helper.run("sync", options.sizes[-1]) - idle) / MIB)
-    for repetition in range(options.repetitions):
-        helper.run("enable", options.sizes[-1], repetition)
+    helper.run("enable", options.sizes[-1], options.repetitions)
 
 
-def postgres_at(samples, cluster, rows):
+def measure_postgres_calls(samples, connection, repetitions):
+    """On the full table `plain`."""
+    for repetition in range(repetitions):
+        samples.add("postgres.enable", connection.seconds("SELECT sync_enable('plain')") * 1000)
+        samples.add("postgres.add_column", connection.seconds(
+            f"ALTER TABLE plain ADD COLUMN note_{repetition} text DEFAULT 'none'") * 1000)
+        connection.run("SELECT sync_disable('plain')")
+
+
+def postgres_at(samples, cluster, rows, repetitions):
     """Everything at one size. Exports and applies chunk by chunk, as sync_now does."""
     database, replica = cluster.database("bench"), cluster.database("replica")
     source, target = Connection(database), Connection(replica)
@@ -57,6 +65,7 @@ def postgres_at(samples, cluster, rows):
         make_table(target, "task", True)
         copy_chunks(database, fresh, "wire")
         note("apply", target.seconds(APPLY.format("wire")))
+        measure_postgres_calls(samples, source, repetitions)
         return watch.peak
     finally:
         source.close()
@@ -65,28 +74,12 @@ def postgres_at(samples, cluster, rows):
         cluster.drop("bench")
 
 
-def measure_postgres_calls(samples, cluster, rows):
-    database = cluster.database("bench")
-    connection = Connection(database)
-    try:
-        fill_source(connection, rows)
-        make_table(connection, "task", False)
-        connection.run("INSERT INTO task SELECT * FROM source")
-        samples.add("postgres.enable", connection.seconds("SELECT sync_enable('task')") * 1000)
-        samples.add("postgres.add_column", connection.seconds(
-            "ALTER TABLE task ADD COLUMN note text DEFAULT 'none'") * 1000)
-    finally:
-        connection.close()
-        cluster.drop("bench")
-
-
 def measure_postgres(samples, cluster, options):
     for rows in options.sizes:
         say(f"PostgreSQL, {rows} rows")
-        peak = postgres_at(samples, cluster, rows)
+        last = rows == options.sizes[-1]
+        peak = postgres_at(samples, cluster, rows, options.repetitions if last else 0)
     samples.add("postgres.memory", peak / MIB)
-    for _ in range(options.repetitions):
-        measure_postgres_calls(samples, cluster, options.sizes[-1])
 
 
 def fit(samples):

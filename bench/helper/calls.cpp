@@ -29,15 +29,16 @@ void make_tables(Database& db, size_t tables) {
 }  // namespace
 
 void measure_enable(const Arguments& arguments) {
-  Database db(arguments.folder + "/enable.db", arguments.extension);
-  db.run(narrow().create);
-  insert(db, narrow(), 0, arguments.rows, 10000);
-  db.checkpoint();
-  say("sqlite.enable", milliseconds([&] { db.value("SELECT sync_enable('task')"); }));
-  say("sqlite.add_column", milliseconds([&] {
-        db.run("ALTER TABLE task ADD COLUMN note TEXT DEFAULT 'none'");
-        db.value("SELECT count(*) FROM sync_tables");
-      }));
+  Database db(arguments.folder + "/plain.db", arguments.extension, Database::Start::existing);
+  for (size_t i = 0; i < arguments.repetitions; ++i) {
+    say("sqlite.enable", milliseconds([&] { db.value("SELECT sync_enable('task')"); }));
+    const std::string column = "note_" + std::to_string(i);
+    say("sqlite.add_column", milliseconds([&] {
+          db.run("ALTER TABLE task ADD COLUMN " + column + " TEXT DEFAULT 'none'");
+          db.value("SELECT count(*) FROM sync_tables");
+        }));
+    db.value("SELECT sync_disable('task')");
+  }
 }
 
 namespace {

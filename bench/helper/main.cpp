@@ -1,6 +1,7 @@
 // Measures SQLite: one suite, once.
 //
 //   bench_sqlite SUITE EXTENSION FOLDER ROWS REPETITION [TABLES PEERS]
+//   bench_sqlite enable EXTENSION FOLDER ROWS REPETITIONS
 //
 // One line of JSON a figure goes to standard output. bench/sqlite.py starts it: per-row cost of a
 // scripting language would drown what is measured.
@@ -26,7 +27,7 @@ int main(int argc, char** argv) {
   arguments.extension = argv[2];
   arguments.folder = argv[3];
   arguments.rows = std::strtoull(argv[4], nullptr, 10);
-  arguments.repetition = std::strtoull(argv[5], nullptr, 10);
+  arguments.repetition = arguments.repetitions = std::strtoull(argv[5], nullptr, 10);
   if (argc > 6) arguments.tables = std::strtoull(argv[6], nullptr, 10);
   if (argc > 7) arguments.peers = std::strtoull(argv[7], nullptr, 10);
   suite->second(arguments);

@@ -11,6 +11,7 @@ struct Arguments {
   std::string folder;  // for the databases
   size_t rows = 0;
   size_t repetition = 0;  // from 0; even ones measure the untracked table first
+  size_t repetitions = 1;  // suite `enable`
   size_t tables = 1;      // suite `idle`
   size_t peers = 1;       // suite `idle`
 };
@@ -23,7 +24,7 @@ void measure_session(const Arguments& arguments);
 void measure_exchange(const Arguments& arguments);
 // The first fill of an empty database, by sync_now and by sync_clone.
 void measure_fill(const Arguments& arguments);
-// sync_enable and ADD COLUMN on a table full of rows.
+// sync_enable and ADD COLUMN on the full table that measure_scale has left in folder/plain.db.
 void measure_enable(const Arguments& arguments);
 // sync_now with nothing to do, among many tables or knowing many sites.
 void measure_idle(const Arguments& arguments);
