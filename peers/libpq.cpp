@@ -78,6 +78,9 @@ Loaded load() {
   need("PQgetlength", &f.getlength);
   need("PQgetvalue", &f.getvalue);
   need("PQescapeIdentifier", &f.escape_identifier);
+  need("PQgetCancel", &f.get_cancel);
+  need("PQcancel", &f.cancel);
+  need("PQfreeCancel", &f.free_cancel);
   if (missing != nullptr) {
     out.status = Status(StatusCode::refused,
                         std::string("the library ") + kLibrary + " lacks " + missing, hint);

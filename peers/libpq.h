@@ -41,6 +41,9 @@ struct LibPq {
   decltype(&::PQgetlength) getlength = nullptr;
   decltype(&::PQgetvalue) getvalue = nullptr;
   decltype(&::PQescapeIdentifier) escape_identifier = nullptr;
+  decltype(&::PQgetCancel) get_cancel = nullptr;
+  decltype(&::PQcancel) cancel = nullptr;
+  decltype(&::PQfreeCancel) free_cancel = nullptr;
 };
 
 // Opens libpq.so.5 on the first call and keeps it until the process ends. Errors: refused, naming

@@ -20,6 +20,8 @@ namespace {
 
 // A wait without an end is done in pieces of this length.
 constexpr int kWaitSliceMs = 60'000;
+// One that may be stopped, in pieces of this length.
+constexpr int kStopSliceMs = 20;
 
 int64_t now_ms() {
   auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -271,7 +273,7 @@ Status PostgresConnection::collect(ResultPtr* out) {
   return status;
 }
 
-Status PostgresConnection::result_error(const PGresult* result) const {
+Status PostgresConnection::result_error(const PGresult* result) {
   auto field = [&](int code) {
     const char* text = libpq_->result_error_field(result, code);
     return std::string(text == nullptr ? "" : text);
@@ -279,6 +281,7 @@ Status PostgresConnection::result_error(const PGresult* result) const {
   std::string state = field(PG_DIAG_SQLSTATE);
   std::string message = field(PG_DIAG_MESSAGE_PRIMARY);
   if (state.empty()) return lost();
+  error_state_ = state;
   return Status(code_of_sqlstate(state), target_ + " reports: " + message,
                 field(PG_DIAG_MESSAGE_HINT));
 }
@@ -287,6 +290,37 @@ Status PostgresConnection::query(const std::string& sql, const std::vector<Param
                                  ResultPtr* out) {
   SYNCLINE_TRY(send(sql, parameters));
   return collect(out);
+}
+
+Status PostgresConnection::query_until(const std::string& sql,
+                                       const std::vector<Parameter>& parameters,
+                                       const std::function<bool()>& stop, ResultPtr* out) {
+  SYNCLINE_TRY(send(sql, parameters));
+  bool stopped = false;
+  while (!stopped && libpq_->is_busy(connection_) != 0) {
+    bool ready = false;
+    SYNCLINE_TRY(wait(true, false, kStopSliceMs, &ready));
+    if (ready && libpq_->consume_input(connection_) == 0) return lost();
+    stopped = stop();
+  }
+  if (stopped) SYNCLINE_TRY(cancel());
+  error_state_.clear();
+  const Status status = collect(out);
+  if (!status.ok() && error_state_ != "57014") return status;  // query_canceled
+  if (stopped || !status.ok()) out->reset();
+  return {};
+}
+
+// Asks the server to cancel the statement that is running. When this returns, the server's process
+// has the signal: it cannot hit a later statement.
+Status PostgresConnection::cancel() const {
+  char why[256] = "";
+  PGcancel* cancel = libpq_->get_cancel(connection_);
+  const bool done = cancel != nullptr && libpq_->cancel(cancel, why, sizeof why) != 0;
+  libpq_->free_cancel(cancel);
+  if (done) return {};
+  return Status(StatusCode::peer_failed,
+                target_ + " does not let a statement be cancelled: " + trimmed(why));
 }
 
 Status PostgresConnection::send(const std::string& sql, const std::vector<Parameter>& parameters) {

@@ -1,6 +1,7 @@
 // One libpq connection that waits through its host. Used by postgres_peer.cpp only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,10 @@ class PostgresConnection {
   // The two halves of query(): what comes between them goes on here while the server works.
   Status send(const std::string& sql, const std::vector<Parameter>& parameters);
   Status receive(ResultPtr* out) { return collect(out); }
+  // As query(), but `stop` is asked some fifty times a second: true cancels the statement, and *out
+  // is null. So it is, too, when the statement was cancelled over there.
+  Status query_until(const std::string& sql, const std::vector<Parameter>& parameters,
+                     const std::function<bool()>& stop, ResultPtr* out);
   // Runs statements without parameters; the result is that of the last one, in text form.
   Status simple_query(const std::string& sql, ResultPtr* out);
   // Waits for some time.
@@ -61,7 +66,8 @@ class PostgresConnection {
   Status connect_error() const;
   Status flush();
   Status collect(ResultPtr* out);
-  Status result_error(const PGresult* result) const;
+  Status result_error(const PGresult* result);
+  Status cancel() const;
   Status lost() const;
   Status wait(bool read, bool write, int timeout_ms, bool* ready) const;
 
@@ -73,6 +79,7 @@ class PostgresConnection {
   int64_t connect_deadline_ms_ = 0;
   std::string target_;
   int64_t time_limit_ms_ = 0;  // by the clock of now_ms(); 0: there is none
+  std::string error_state_;    // the SQLSTATE of the last error that the server reported
 };
 
 }  // namespace syncline

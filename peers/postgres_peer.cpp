@@ -25,6 +25,8 @@ constexpr int kPauseMsFirst = 20;
 constexpr int kPauseMsMax = 2'000;
 // How often a host without its own wait is asked whether it was interrupted.
 constexpr int kPollSliceMs = 100;
+// So long one statement waits for news: it holds back VACUUM over there meanwhile.
+constexpr int kAwaitMs = 5'000;
 
 // The server itself ends a kept connection that nobody has used for so long: the application may
 // never call again. Releases before 14 know no such limit; one that was set there stays.
@@ -46,6 +48,7 @@ class PostgresPeer final : public PostgresEndpoint {
   Status finish_connecting() override;
   Status renew() override;
   bool to_be_kept() const override { return keep_; }
+  Status await_change(int64_t* seen, const std::function<bool()>& stop, bool* news) override;
   void begin_hello() override;
   Status hello(Hello* out) override;
   Status produce(const std::string& vector_json, const std::string& resume_hex,
@@ -278,6 +281,37 @@ Status PostgresPeer::answer(const std::string& question, std::string* out) {
   ResultPtr result;
   SYNCLINE_TRY(query("SELECT syncline.answer($1)", {{question, true}}, 1, &result));
   *out = bytes(result, 0);
+  return {};
+}
+
+// A null answer: nothing happened in that time.
+Status PostgresPeer::await_change(int64_t* seen, const std::function<bool()>& stop, bool* news) {
+  const std::string sql = "SELECT syncline.await_change($1, " + std::to_string(kAwaitMs) + ")";
+  ResultPtr result;
+  *news = false;
+  if (!begun_.empty()) (void)connection_.receive(&result);
+  begun_.clear();
+  bool stopped = false;
+  const std::function<bool()> stop_once = [&] { return stopped = stopped || stop(); };
+  while (!stop_once()) {
+    const std::string from = std::to_string(*seen);
+    const std::vector<Parameter> parameters = {Parameter{from}};
+    // a peer that is gone without a word does not answer
+    connection_.set_time_limit(kAwaitMs + renew_ms_max_);
+    const Status status = connection_.query_until(sql, parameters, stop_once, &result);
+    connection_.set_time_limit(0);
+    if (!status.ok()) return status;
+    if (result == nullptr) continue;
+    if (libpq_->ntuples(result.get()) != 1 || libpq_->nfields(result.get()) != 1) {
+      return unexpected();
+    }
+    if (libpq_->getisnull(result.get(), 0, 0) != 0) continue;
+    uint64_t position = 0;
+    SYNCLINE_TRY(integer(result, 0, &position));
+    *seen = static_cast<int64_t>(position);
+    *news = true;
+    return {};
+  }
   return {};
 }
 

@@ -6,9 +6,10 @@
 //   SYNCLINE_TRY(connect_postgres("postgresql://hub/app", options, &peer));
 //
 // The connection never blocks inside libpq: whenever it has to wait it calls the host, which can
-// be interrupted. (Name resolution is the exception: libpq does it with getaddrinfo.) Each call of
-// the endpoint is one statement, hence one transaction, over there. A statement that meets a lock
-// or a deadlock is tried again, with growing, random pauses.
+// be interrupted. (There are two exceptions: libpq resolves names with getaddrinfo, and cancels a
+// statement by a connection of its own.) Each call of the endpoint is one statement, hence one
+// transaction, over there. A statement that meets a lock or a deadlock is tried again, with
+// growing, random pauses.
 #pragma once
 
 #include <functional>
@@ -57,6 +58,11 @@ class PostgresEndpoint : public Endpoint {
   virtual Status renew() = 0;
   // After a session that went well and before the next: whether the URL says keep=1.
   virtual bool to_be_kept() const = 0;
+  // Waits until the peer has news: `*seen` is not where its numbering stands, or changes were
+  // written there that have no number yet. `stop` is asked some fifty times a second and ends the
+  // wait, with *news false. Sets *seen to where the numbering stands. -1 in *seen: returns at once.
+  // Errors as of any call: the connection cannot be used any more.
+  virtual Status await_change(int64_t* seen, const std::function<bool()>& stop, bool* news) = 0;
 };
 
 // Connects and finds the extension, in whatever schema it is. Errors, none of which contains a

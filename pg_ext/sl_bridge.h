@@ -22,6 +22,7 @@
  *   sl_registry.c       tables and columns of the registry, cached by number and by oid
  *   sl_log.c, .h        writing the log, in bulk
  *   sl_log_turn.c       which of the two logs is written, and which are read
+ *   sl_news.c, .h       waiting until something happens here: syncline.await_change
  *   sl_trigger.c        capture: row trigger, TRUNCATE trigger, restored dumps
  *   sl_site.c           the counter row, its lock, snapshots; leaves that load the site
  *   sl_identity.c       which database this is; taking a new id
