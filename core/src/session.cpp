@@ -465,21 +465,55 @@ std::vector<std::string> compare_schemas(const std::vector<TableSchema>& ours,
   return warnings;
 }
 
-Status session_options_from_json(std::string_view json, SessionOptions* out) {
-  JsonOptions in("sync_now");
-  SYNCLINE_TRY(in.parse(json));
-  SYNCLINE_TRY(in.read_export(&out->export_options));
-  SYNCLINE_TRY(in.boolean("maintain", &out->maintain));
+namespace {
+
+Status read_session_options(const char* function, JsonOptions* in, SessionOptions* out) {
+  SYNCLINE_TRY(in->read_export(&out->export_options));
+  SYNCLINE_TRY(in->boolean("maintain", &out->maintain));
   std::string direction;
-  SYNCLINE_TRY(in.text("direction", &direction));
+  SYNCLINE_TRY(in->text("direction", &direction));
   if (direction == "pull") out->direction = Direction::pull;
   else if (direction == "push") out->direction = Direction::push;
   else if (!direction.empty() && direction != "both") {
     return Status(StatusCode::invalid_argument,
-                  "option \"direction\" of sync_now is \"" + direction + "\"",
+                  std::string("option \"direction\" of ") + function + " is \"" + direction + "\"",
                   "use \"both\", \"pull\" or \"push\"");
   }
+  return {};
+}
+
+}  // namespace
+
+Status session_options_from_json(std::string_view json, SessionOptions* out) {
+  JsonOptions in("sync_now");
+  SYNCLINE_TRY(in.parse(json));
+  SYNCLINE_TRY(read_session_options("sync_now", &in, out));
   return in.finish();
+}
+
+Status background_options_from_json(std::string_view json, BackgroundOptions* out) {
+  constexpr uint64_t kIntervalMsMin = 100, kIntervalMsMax = 86'400'000;
+  constexpr const char* kInterval = "interval_ms";
+  JsonOptions in("sync_start");
+  SYNCLINE_TRY(in.parse(json));
+  SYNCLINE_TRY(in.number(kInterval, kIntervalMsMin, kIntervalMsMax, &out->interval_ms));
+  SessionOptions session;
+  SYNCLINE_TRY(read_session_options("sync_start", &in, &session));
+  SYNCLINE_TRY(in.finish());
+  out->direction = session.direction;
+  OrderedJson rest = OrderedJson::object();
+  if (!json.empty() && json != "null") rest = parse_json<OrderedJson>(json);
+  rest.erase(kInterval);
+  out->session = json_text(rest);
+  return {};
+}
+
+uint64_t background_rest_ms(uint64_t failures, uint64_t interval_ms) {
+  constexpr uint64_t kFirstMs = 1'000, kLongestMs = 60'000;
+  uint64_t rest = kFirstMs;
+  for (uint64_t i = 1; i < failures && rest < kLongestMs; ++i)
+    rest *= 2;
+  return std::max(kFirstMs, std::min({rest, kLongestMs, interval_ms}));
 }
 
 }  // namespace syncline

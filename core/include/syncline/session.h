@@ -105,4 +105,18 @@ Status make_hello(Port* port, Hello* out);
 // Parses sync_now's options: {"direction":..., "max_bytes":..., "compress":..., "maintain":...}.
 Status session_options_from_json(std::string_view json, SessionOptions* out);
 
+// How a peer is synchronised with in the background.
+struct BackgroundOptions {
+  uint64_t interval_ms = 30'000;  // from the end of a session to the next, if nothing happens
+  std::string session;            // those of its sessions: a JSON object for sync_now
+  Direction direction = Direction::both;
+};
+
+// Parses sync_start's options: "interval_ms", from 100 to a day, and those of sync_now.
+Status background_options_from_json(std::string_view json, BackgroundOptions* out);
+
+// How long to rest after so many sessions that failed in a row, from 1 on: a second, then twice as
+// long each time, up to a minute or the interval, but a second at least.
+uint64_t background_rest_ms(uint64_t failures, uint64_t interval_ms);
+
 }  // namespace syncline
