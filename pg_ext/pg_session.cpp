@@ -1,10 +1,12 @@
-// One session of sync_now: this database, a transaction a step, and a PostgreSQL peer.
+// One session of sync_now: this database, a transaction a step, and a PostgreSQL peer. Of
+// sync_start: many of them on one connection, and waiting for the peer in between.
 //
 // Runs in the background worker, outside of any transaction. Waiting for the peer goes through a
 // leaf, so it can be interrupted.
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 #include "peers/peer_json.h"
 #include "peers/postgres_peer.h"
@@ -30,10 +32,14 @@ Results& results() {
   return object;
 }
 
-// A connection that slb_session_begin has begun, and what became of that.
+// A connection that slb_session_begin has begun, and what became of that; or one that the last
+// session has kept.
 struct Begun {
   Status status;
   std::unique_ptr<PostgresEndpoint> remote;
+  std::string url;
+  bool password_required = false;
+  bool connected = false;
 };
 
 Begun& begun() {
@@ -200,21 +206,72 @@ Status verify(const SlSession& session, Endpoint* local, Endpoint* remote) {
   return {};
 }
 
+bool is_interrupt(const Status& status) {
+  return status.code() == StatusCode::host_failed || status.code() == StatusCode::cancelled;
+}
+
+// Does the connection of the last session serve for this one? If not, it is dropped.
+Status renew(const SlSession& session) {
+  const bool same = begun().url == view(session.url) &&
+                    begun().password_required == session.password_required;
+  if (begun().connected && same) {
+    const Status renewed = begun().remote->renew();
+    if (renewed.ok()) return {};
+    if (is_interrupt(renewed)) return renewed;
+  }
+  begun() = {};
+  return {};
+}
+
+Status begin(const SlSession& session) {
+  SYNCLINE_TRY(renew(session));
+  if (begun().connected) return {};
+  PostgresPeerOptions options;
+  options.wait = wait_for;
+  options.password_required = session.password_required;
+  begun().url = view(session.url);
+  begun().password_required = session.password_required;
+  begun().status = begin_connecting(begun().url, options, &begun().remote);
+  return is_interrupt(begun().status) ? std::move(begun().status) : Status();
+}
+
 Status run(SlSession* session, SessionReport* report) {
   const bool sync = session->task == SL_TASK_SYNC;
   SessionOptions options;
   SYNCLINE_TRY(session_options_from_json(view(session->stored_options), &options));
   if (sync) SYNCLINE_TRY(session_options_from_json(view(session->options), &options));
+  session->pulls = options.direction != Direction::push;
+  session->pushes = options.direction != Direction::pull;
+  const bool connected = std::exchange(begun().connected, false);
   SYNCLINE_TRY(std::move(begun().status));
-  const std::unique_ptr<PostgresEndpoint> remote = std::move(begun().remote);
-  SYNCLINE_TRY(remote->finish_connecting());
+  std::unique_ptr<PostgresEndpoint> remote = std::move(begun().remote);
+  if (!connected) SYNCLINE_TRY(remote->finish_connecting());
   LocalEndpoint local(options.drift_ms_max);
   const bool clones = session->task == SL_TASK_CLONE;
   const Status status = sync     ? synchronise(options, &local, remote.get(), report)
                         : clones ? clone(*session, &local, remote.get(), report)
                                  : verify(*session, &local, remote.get());
   if (!status.ok()) local.sqlstate().copy(session->sqlstate, sizeof(session->sqlstate) - 1);
+  if (status.ok() && session->keep) {
+    begun().remote = std::move(remote);
+    begun().connected = true;
+  }
   return status;
+}
+
+// What stops the wait: the leaf says so, or fails.
+Status await(int64_t* seen) {
+  if (!begun().connected) return Status(StatusCode::refused, "there is no connection to wait at");
+  Status looked;
+  const auto stop = [&looked] {
+    bool over = false;
+    looked = guard(sl_leaf_background_look, &over);
+    return over || !looked.ok();
+  };
+  bool news = false;
+  const Status waited = begun().remote->await_change(seen, stop, &news);
+  if (!waited.ok()) begun() = {};
+  return looked.ok() ? waited : looked;
 }
 
 }  // namespace
@@ -231,16 +288,29 @@ void slb_check_clone_options(SlBytes options, SlStatus* status) {
   });
 }
 
-void slb_session_begin(const SlSession* session, SlStatus* status) {
+void slb_background_options(SlBytes options, int64_t* interval_ms, SlBytes* session,
+                            SlStatus* status) {
   bounded(status, [&]() -> Status {
-    PostgresPeerOptions options;
-    options.wait = wait_for;
-    options.password_required = session->password_required;
-    begun().status = begin_connecting(std::string(view(session->url)), options, &begun().remote);
-    const StatusCode code = begun().status.code();
-    const bool interrupted = code == StatusCode::host_failed || code == StatusCode::cancelled;
-    return interrupted ? std::move(begun().status) : Status();
+    BackgroundOptions parsed;
+    SYNCLINE_TRY(background_options_from_json(view(options), &parsed));
+    results().report = parsed.session;
+    *session = bytes(results().report);
+    *interval_ms = static_cast<int64_t>(parsed.interval_ms);
+    return {};
   });
+}
+
+int64_t slb_background_rest_ms(int64_t failures, int64_t interval_ms) {
+  return static_cast<int64_t>(background_rest_ms(static_cast<uint64_t>(failures),
+                                                 static_cast<uint64_t>(interval_ms)));
+}
+
+void slb_session_begin(const SlSession* session, SlStatus* status) {
+  bounded(status, [&] { return begin(*session); });
+}
+
+void slb_session_await(int64_t* seen, SlStatus* status) {
+  bounded(status, [&] { return await(seen); });
 }
 
 void slb_session(SlSession* session, SlStatus* status) {

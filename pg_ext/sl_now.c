@@ -82,6 +82,7 @@ make_segment(const SlPeer *peer, const char *options, shm_mq **queue)
 	shared->caller_pid = MyProcPid;
 	shared->password_required = !superuser();
 	shared->task = peer->task;
+	shared->interval_ms = peer->interval_ms;
 	shm_toc_insert(toc, SL_SHARED_HEAD, shared);
 	for (int i = 0; i < lengthof(texts); i++)
 		put_text(toc, SL_SHARED_NAME + i, texts[i]);
@@ -95,6 +96,7 @@ launch(const SlPeer *peer, const char *options, Launch *session)
 {
 	BackgroundWorker worker = {0};
 	shm_mq	   *queue;
+	bool		stays = peer->interval_ms > 0;
 
 	session->segment = make_segment(peer, options, &queue);
 	shm_mq_set_receiver(queue, MyProc);
@@ -103,10 +105,12 @@ launch(const SlPeer *peer, const char *options, Launch *session)
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "syncline", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "sl_worker_main", sizeof(worker.bgw_function_name));
-	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "syncline session of process %d",
-			 MyProcPid);
-	strlcpy(worker.bgw_type, "syncline session", sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_function_name, stays ? "sl_background_main" : "sl_worker_main",
+			sizeof(worker.bgw_function_name));
+	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "syncline %s of process %d",
+			 stays ? "background" : "session", MyProcPid);
+	strlcpy(worker.bgw_type, stays ? "syncline background" : "syncline session",
+			sizeof(worker.bgw_type));
 	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(session->segment));
 	worker.bgw_notify_pid = MyProcPid;
 	if (!RegisterDynamicBackgroundWorker(&worker, &session->worker))
@@ -172,8 +176,8 @@ await(Launch *session, ErrorData *error)
 	return NULL;
 }
 
-static char *
-run_session(const SlPeer *peer, const char *options, ErrorData *error)
+char *
+sl_run_worker(const SlPeer *peer, const char *options, ErrorData *error)
 {
 	Launch		session = {0};
 	char	   *report = NULL;
@@ -185,7 +189,7 @@ run_session(const SlPeer *peer, const char *options, ErrorData *error)
 	}
 	PG_CATCH();
 	{
-		/* the caller was interrupted, so the session is, too */
+		/* the caller was interrupted, so the worker is, too */
 		TerminateBackgroundWorker(session.worker);
 		PG_RE_THROW();
 	}
@@ -227,7 +231,7 @@ sync_with_all(const char *options)
 			error.message = psprintf("the last five attempts failed: %s",
 									 peer->last_error == NULL ? "" : peer->last_error);
 		else
-			report = run_session(peer, options, &error);
+			report = sl_run_worker(peer, options, &error);
 		entry = slb_peer_report(text_bytes(peer->name), text_bytes(report),
 								text_bytes(report != NULL || peer->resting ? NULL :
 										   unpack_sql_state(error.sqlerrcode)),
@@ -259,7 +263,7 @@ sl_session_with(const char *target, const char *options, int task)
 		peer = linitial(sl_load_peers(target));
 	}
 	peer->task = task;
-	report = run_session(peer, options, &error);
+	report = sl_run_worker(peer, options, &error);
 	if (report == NULL)
 		ThrowErrorData(&error);
 	return report;

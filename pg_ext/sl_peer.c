@@ -113,9 +113,11 @@ sl_sync_add_peer(PG_FUNCTION_ARGS)
 	return peer_json(name, masked(url));
 }
 
+#define NAMES_HINT "SELECT name FROM sync_peers lists them; a URL begins with postgresql:."
+
 /* Raises: there is no such peer; did you mean another? SPI must be connected. */
 static void
-unknown_peer(const char *name)
+unknown_peer(const char *name, const char *hint)
 {
 	uint64		count = sl_exec("SELECT convert_to(name, 'UTF8') FROM syncline.peer ORDER BY name",
 								0, NULL, NULL, NULL);
@@ -130,7 +132,7 @@ unknown_peer(const char *name)
 			 errmsg("there is no peer \"%s\"", masked(name)),
 			 nearest.size > 0
 			 ? errhint("Did you mean \"%s\"?", pnstrdup(nearest.data, nearest.size))
-			 : errhint("SELECT name FROM sync_peers lists them; a URL begins with postgresql:.")));
+			 : errhint("%s", hint)));
 }
 
 Datum
@@ -145,7 +147,7 @@ sl_sync_remove_peer(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
 	if (sl_exec("DELETE FROM syncline.peer WHERE name = $1", 1, types, values, NULL) != 1)
-		unknown_peer(name);
+		unknown_peer(name, NAMES_HINT);
 	SPI_finish();
 	MemoryContextSwitchTo(context);
 	return peer_json(name, NULL);
@@ -172,8 +174,8 @@ result_text(uint64 row, int column, MemoryContext context)
 	return text == NULL ? NULL : MemoryContextStrdup(context, text);
 }
 
-List *
-sl_load_peers(const char *name)
+static List *
+load_peers(const char *name, const char *hint)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[1];
@@ -192,7 +194,7 @@ sl_load_peers(const char *name)
 					: "SELECT name, url, options::text, NULL, false FROM syncline.peer"
 					" WHERE name = $1", name == NULL ? 0 : 1, types, values, NULL);
 	if (count == 0 && name != NULL)
-		unknown_peer(name);
+		unknown_peer(name, hint);
 	for (uint64 i = 0; i < count; i++)
 	{
 		SlPeer	   *peer = MemoryContextAllocZero(context, sizeof(SlPeer));
@@ -209,6 +211,25 @@ sl_load_peers(const char *name)
 	}
 	SPI_finish();
 	return peers;
+}
+
+List *
+sl_load_peers(const char *name)
+{
+	return load_peers(name, NAMES_HINT);
+}
+
+SlPeer *
+sl_load_background_peer(const char *name)
+{
+	const char *hint = "SELECT sync_add_peer('hub', 'postgresql://...'), then sync_start('hub').";
+
+	if (slb_is_postgres_url(text_bytes(name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is a URL, not the name of a stored peer", masked(name)),
+				 errhint("%s", hint)));
+	return linitial(load_peers(name, hint));
 }
 
 static Datum

@@ -3,6 +3,7 @@
  *
  * sync_now (sl_now.c) starts a background worker (sl_worker.c) that runs the session as the calling
  * role, with a transaction a step, and waits for what it sends through a queue in shared memory.
+ * sync_start (sl_background.c) does the same with a worker that stays.
  */
 #ifndef SL_SESSION_H
 #define SL_SESSION_H
@@ -53,6 +54,11 @@ typedef struct SlWait
 } SlWait;
 void sl_leaf_wait(void *wait);
 
+/* ---- sl_background.c: a leaf ----------------------------------------------------------------- */
+
+/* Is there a reason not to wait for the peer any longer? Sets a bool. */
+void sl_leaf_background_look(void *over);
+
 /* ---- pg_session.cpp -------------------------------------------------------------------------- */
 
 /* What a session is for. */
@@ -65,12 +71,15 @@ typedef struct SlSession
 	SlBytes stored_options;		/* JSON; those of the peer, which `options` go over */
 	SlBytes options;
 	bool password_required;
+	bool keep;					/* the connection, if the session goes well */
 	/* out; they live until the next call */
 	SlBytes report;				/* JSON */
 	SlBytes peer_site;
 	SlBytes peer_name;
 	SlBytes peer_vector;
 	int64_t clock_ahead_ms;
+	bool pulls;
+	bool pushes;
 	char sqlstate[6];			/* of an error in this database; empty: the status's own */
 } SlSession;
 
@@ -81,6 +90,17 @@ typedef struct SlSession
 void slb_session_begin(const SlSession *session, SlStatus *status);
 /* Runs a session with a PostgreSQL peer. Outside of any transaction. */
 void slb_session(SlSession *session, SlStatus *status);
+/*
+ * On the connection that a session has kept: waits until the peer's numbering is not where it was
+ * seen, or sl_leaf_background_look sets its bool. *seen: -1 before the first wait.
+ */
+void slb_session_await(int64_t *seen, SlStatus *status);
+
+/* The options of sync_start; `session`: those of its sessions. It lives until the next call. */
+void slb_background_options(SlBytes options, int64_t *interval_ms, SlBytes *session,
+							SlStatus *status);
+/* How long to rest after so many failures in a row. */
+int64_t slb_background_rest_ms(int64_t failures, int64_t interval_ms);
 
 /* Checks the options of sync_clone. */
 void slb_check_clone_options(SlBytes options, SlStatus *status);
@@ -107,6 +127,7 @@ typedef struct SlPeer
 	char	   *last_error;
 	bool		resting;		/* it failed too often and too recently to be tried again */
 	int			task;			/* SL_TASK_* */
+	int64		interval_ms;	/* of a worker that stays; 0: it runs one session */
 } SlPeer;
 
 /* Raises unless a server can synchronise with what the URL names. */
@@ -115,10 +136,14 @@ extern void sl_refuse_url(const char *url);
 extern void sl_refuse_session(const char *function_name);
 /* Runs a session with the peer of a name or URL, and returns its report. Raises. */
 extern char *sl_session_with(const char *target, const char *options, int task);
+/* Starts a worker and waits for what it reports; NULL and *error, if it failed. Raises. */
+extern char *sl_run_worker(const SlPeer *peer, const char *options, ErrorData *error);
 /* sl_clone.c: makes the tables of a plan and tracks them. In a transaction. Raises. */
 extern void sl_clone_tables(SlBytes plan, SlBytes peer_site);
 /* The stored peer of that name, or all of them (NULL). Raises if there is none of that name. */
 extern List *sl_load_peers(const char *name);
+/* The same for sync_start and sync_stop, with a hint that fits. */
+extern SlPeer *sl_load_background_peer(const char *name);
 /* Notes how a session with a stored peer ended: an error, or none (NULL). In a transaction. */
 extern void sl_note_session(const char *name, const SlSession *session, const char *error);
 
@@ -138,7 +163,28 @@ typedef struct SlShared
 	int			caller_pid;
 	bool		password_required;	/* of `role`, which is no superuser */
 	int			task;
+	int64		interval_ms;
 } SlShared;
+
+/* ---- sl_worker.c: what both kinds of worker do ----------------------------------------------- */
+
+typedef struct SlWorker
+{
+	struct dsm_segment *segment;
+	struct shm_toc *toc;
+	const SlShared *shared;
+} SlWorker;
+
+/* Finds what the caller has left, and sends what is raised from now on to it. */
+extern void sl_worker_attach(Datum argument, SlWorker *worker);
+extern SlBytes sl_worker_text(const SlWorker *worker, uint64 key);
+/* Enters the database, as the caller. */
+extern void sl_worker_enter(const SlShared *shared, const char *application_name);
+extern void sl_worker_report(SlBytes report);
+/* From now on nothing goes to the caller, and it is not missed. */
+extern void sl_worker_detach(SlWorker *worker);
+/* Notes the outcome of a session: with the peer, if it has a name, and who has what. */
+extern void sl_worker_note(const char *name, const SlSession *session, const char *error);
 
 #endif
 

@@ -257,20 +257,17 @@ sl_leaf_wait(void *argument)
 
 /* ---- the worker ------------------------------------------------------------------------------ */
 
-static SlBytes
-shared_text(shm_toc *toc, uint64 key)
+SlBytes
+sl_worker_text(const SlWorker *worker, uint64 key)
 {
-	const char *text = shm_toc_lookup(toc, key, false);
+	const char *text = shm_toc_lookup(worker->toc, key, false);
 
 	return (SlBytes) {text, strlen(text)};
 }
 
-/*
- * Notes the outcome: with the peer, if it is a stored one, and who has what. What goes wrong here
- * is not worth losing the report for.
- */
-static void
-note(const char *name, const SlSession *session, const char *error)
+/* What goes wrong here is not worth losing the report for. */
+void
+sl_worker_note(const char *name, const SlSession *session, const char *error)
 {
 	PG_TRY();
 	{
@@ -306,8 +303,8 @@ raise_error(const SlSession *session, const SlStatus *status)
 	sl_report(status);
 }
 
-static void
-send_report(SlBytes report)
+void
+sl_worker_report(SlBytes report)
 {
 	StringInfoData message;
 
@@ -327,71 +324,84 @@ run_session(SlSession *session, SlBytes name)
 	exchanged = session->task == SL_TASK_SYNC ||
 		(session->task == SL_TASK_CLONE && (status.code != 0 || session->peer_vector.size > 0));
 	if (exchanged && (name.size > 0 || status.code == 0))
-		note(name.data, session, status.code == 0 ? NULL : status.message);
+		sl_worker_note(name.data, session, status.code == 0 ? NULL : status.message);
 	if (status.code != 0)
 		raise_error(session, &status);
-	send_report(session->report);
+	sl_worker_report(session->report);
 }
 
 /*
  * The peer's server starts a process for us, this one finds its way into its database: at once.
  */
 static void
-begin_session(shm_toc *toc, const SlShared *shared, SlSession *session)
+begin_session(const SlWorker *worker, SlSession *session)
 {
 	SlStatus	status;
 
-	session->url = shared_text(toc, SL_SHARED_URL);
-	session->stored_options = shared_text(toc, SL_SHARED_STORED_OPTIONS);
-	session->options = shared_text(toc, SL_SHARED_OPTIONS);
-	session->password_required = shared->password_required;
-	session->task = shared->task;
+	session->url = sl_worker_text(worker, SL_SHARED_URL);
+	session->stored_options = sl_worker_text(worker, SL_SHARED_STORED_OPTIONS);
+	session->options = sl_worker_text(worker, SL_SHARED_OPTIONS);
+	session->password_required = worker->shared->password_required;
+	session->task = worker->shared->task;
 	slb_session_begin(session, &status);
 	sl_report(&status);
 }
 
-static void
-set_up(const SlShared *shared)
+void
+sl_worker_enter(const SlShared *shared, const char *application_name)
 {
 	BackgroundWorkerInitializeConnectionByOid(shared->database, shared->login, 0);
 	SetUserIdAndSecContext(shared->role, 0);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET,
 					PGC_S_SESSION);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
-	SetConfigOption("application_name", "syncline session", PGC_USERSET, PGC_S_SESSION);
+	SetConfigOption("application_name", application_name, PGC_USERSET, PGC_S_SESSION);
 	step_context = AllocSetContextCreate(TopMemoryContext, "syncline step",
 										 ALLOCSET_DEFAULT_SIZES);
-	pgstat_report_activity(STATE_RUNNING, "sync_now");
+}
+
+void
+sl_worker_attach(Datum argument, SlWorker *worker)
+{
+	shm_mq	   *queue;
+
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	CurrentResourceOwner = ResourceOwnerCreate(NULL, "syncline session");
+	worker->segment = dsm_attach(DatumGetUInt32(argument));
+	if (worker->segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the caller of sync_now or sync_start is gone")));
+	worker->toc = shm_toc_attach(SL_SHARED_MAGIC, dsm_segment_address(worker->segment));
+	worker->shared = shm_toc_lookup(worker->toc, SL_SHARED_HEAD, false);
+	queue = shm_toc_lookup(worker->toc, SL_SHARED_QUEUE, false);
+	shm_mq_set_sender(queue, MyProc);
+	pq_redirect_to_shm_mq(worker->segment, shm_mq_attach(queue, worker->segment, NULL));
+	caller_pid = worker->shared->caller_pid;
+}
+
+void
+sl_worker_detach(SlWorker *worker)
+{
+	caller_pid = 0;
+	dsm_detach(worker->segment);
+	worker->segment = NULL;
 }
 
 void
 sl_worker_main(Datum argument)
 {
-	dsm_segment *segment;
-	shm_toc    *toc;
-	shm_mq	   *queue;
-	SlShared   *shared;
+	SlWorker	worker;
 	SlSession	session = {0};
 
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	CurrentResourceOwner = ResourceOwnerCreate(NULL, "syncline session");
-	segment = dsm_attach(DatumGetUInt32(argument));
-	if (segment == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the caller of sync_now is gone")));
-	toc = shm_toc_attach(SL_SHARED_MAGIC, dsm_segment_address(segment));
-	shared = shm_toc_lookup(toc, SL_SHARED_HEAD, false);
-	queue = shm_toc_lookup(toc, SL_SHARED_QUEUE, false);
-	shm_mq_set_sender(queue, MyProc);
-	pq_redirect_to_shm_mq(segment, shm_mq_attach(queue, segment, NULL));
-	caller_pid = shared->caller_pid;
-	begin_session(toc, shared, &session);
-	set_up(shared);
+	sl_worker_attach(argument, &worker);
+	begin_session(&worker, &session);
+	sl_worker_enter(worker.shared, "syncline session");
+	pgstat_report_activity(STATE_RUNNING, "sync_now");
 	PG_TRY();
 	{
-		run_session(&session, shared_text(toc, SL_SHARED_NAME));
+		run_session(&session, sl_worker_text(&worker, SL_SHARED_NAME));
 	}
 	PG_CATCH();
 	{
@@ -402,6 +412,6 @@ sl_worker_main(Datum argument)
 			AbortCurrentTransaction();
 	}
 	PG_END_TRY();
-	dsm_detach(segment);
+	sl_worker_detach(&worker);
 	proc_exit(0);
 }

@@ -414,6 +414,22 @@ CREATE FUNCTION sync_add_peer(name text, url text, options jsonb DEFAULT '{}') R
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_add_peer';
 CREATE FUNCTION sync_remove_peer(name text) RETURNS jsonb
   LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_remove_peer';
+-- sync_start(peer) starts a process that synchronises with a stored peer from then on: at once, as
+-- soon as something changes here or there, and at the latest after interval_ms. It ends with
+-- sync_stop, with sync_remove_peer, with the extension, and with the server: then nothing starts it
+-- again.
+CREATE FUNCTION sync_start(peer text, options jsonb DEFAULT '{}') RETURNS jsonb
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_start';
+CREATE FUNCTION sync_stop(peer text DEFAULT NULL) RETURNS integer
+  LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_stop';
+-- Each of these processes has a lock, whose key is a hash of the peer's name; SQL cannot take one
+-- of this kind. See sl_background.c.
+CREATE VIEW syncline.background AS
+  SELECT l.pid, (l.classid::int8 << 32) | l.objid::int8 AS peer_hash
+  FROM pg_catalog.pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 21337 AND l.granted AND
+        l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+                      WHERE d.datname = pg_catalog.current_database());
 -- The URL without its password.
 CREATE FUNCTION syncline.url_shown(url text) RETURNS text
   LANGUAGE c STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'sl_url_shown';
@@ -423,7 +439,10 @@ CREATE VIEW sync_peers AS
          CASE WHEN failures < 5 THEN 'closed'
               WHEN last_attempt > clock_timestamp() - interval '1 minute' THEN 'open'
               ELSE 'half_open' END AS breaker,
-         clock_ahead_ms
+         clock_ahead_ms,
+         CASE WHEN pg_catalog.hashtextextended(name, 0) IN
+                   (SELECT b.peer_hash FROM syncline.background b)
+              THEN 'running' END AS background
   FROM syncline.peer;
 
 -- Sites and maintenance -------------------------------------------------------------------------
@@ -620,8 +639,9 @@ GRANT SELECT ON sync_tables, sync_changes, sync_peers, sync_conflicts, sync_conf
 -- they are its owner's. PostgreSQL 13 has no role that stands for the owner; there it is the owner
 -- of today.
 REVOKE EXECUTE ON FUNCTION sync_new_identity(), sync_add_peer(text, text, jsonb),
-  sync_remove_peer(text), sync_conflict_purge(timestamptz), sync_retire_site(text, text),
-  sync_maintain(jsonb), sync_invariant(text, text, jsonb) FROM PUBLIC;
+  sync_remove_peer(text), sync_start(text, jsonb), sync_stop(text),
+  sync_conflict_purge(timestamptz), sync_retire_site(text, text), sync_maintain(jsonb),
+  sync_invariant(text, text, jsonb) FROM PUBLIC;
 DO $$
 DECLARE
   owner text;
@@ -635,6 +655,7 @@ BEGIN
   EXECUTE 'GRANT SELECT ON ALL SEQUENCES IN SCHEMA syncline TO ' || owner;
   EXECUTE 'GRANT EXECUTE ON FUNCTION @extschema@.sync_new_identity(),'
     ' @extschema@.sync_add_peer(text, text, jsonb), @extschema@.sync_remove_peer(text),'
+    ' @extschema@.sync_start(text, jsonb), @extschema@.sync_stop(text),'
     ' @extschema@.sync_conflict_purge(timestamptz), @extschema@.sync_retire_site(text, text),'
     ' @extschema@.sync_maintain(jsonb),'
     ' @extschema@.sync_invariant(text, text, jsonb) TO ' || owner;
