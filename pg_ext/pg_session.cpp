@@ -40,6 +40,7 @@ struct Begun {
   std::string url;
   bool password_required = false;
   bool connected = false;
+  int64_t seen = -1;  // where the peer's numbering stood, as the last wait told it
 };
 
 Begun& begun() {
@@ -260,7 +261,7 @@ Status run(SlSession* session, SessionReport* report) {
 }
 
 // What stops the wait: the leaf says so, or fails.
-Status await(int64_t* seen) {
+Status await() {
   if (!begun().connected) return Status(StatusCode::refused, "there is no connection to wait at");
   Status looked;
   const auto stop = [&looked] {
@@ -269,7 +270,7 @@ Status await(int64_t* seen) {
     return over || !looked.ok();
   };
   bool news = false;
-  const Status waited = begun().remote->await_change(seen, stop, &news);
+  const Status waited = begun().remote->await_change(&begun().seen, stop, &news);
   if (!waited.ok()) begun() = {};
   return looked.ok() ? waited : looked;
 }
@@ -309,9 +310,7 @@ void slb_session_begin(const SlSession* session, SlStatus* status) {
   bounded(status, [&] { return begin(*session); });
 }
 
-void slb_session_await(int64_t* seen, SlStatus* status) {
-  bounded(status, [&] { return await(seen); });
-}
+void slb_session_await(SlStatus* status) { bounded(status, await); }
 
 void slb_session(SlSession* session, SlStatus* status) {
   status->code = 0;

@@ -212,7 +212,6 @@ static int64 interval_ms;
 static MemoryContext session_context;
 static SlNews news;
 static int64 seen_here;			/* the position before the last session */
-static int64 seen_there = -1;	/* the peer's, as the last wait told it */
 static int64 failures;			/* in a row */
 static bool pushes;				/* what changes here is a reason for a session */
 static bool unwanted;			/* the peer is not stored any more, or the extension is gone */
@@ -362,7 +361,7 @@ wait_for_work(const SlSession *session)
 			sl_news_sleep(SL_LOOK_MS);
 		return;
 	}
-	slb_session_await(&seen_there, &status);
+	slb_session_await(&status);
 	sl_report(&status);
 }
 
@@ -481,7 +480,6 @@ sl_background_main(Datum argument)
 			continue;
 		}
 		failures++;
-		seen_there = -1;
 		(void) guarded(rest);
 	}
 	proc_exit(0);

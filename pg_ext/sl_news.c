@@ -19,6 +19,7 @@
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(sl_sync_await_change);
@@ -101,12 +102,18 @@ sl_news_look(SlNews *news)
 	news->next_look = end + (end - begin) * SHARE_OF_TIME;
 }
 
-void
-sl_news_sleep(int ms)
+static void
+pause_for(long ms)
 {
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+void
+sl_news_sleep(int ms)
+{
+	pause_for(ms);
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -125,12 +132,27 @@ timeout_argument(FunctionCallInfo fcinfo)
 	return ms;
 }
 
+/*
+ * Has the client asked to cancel the statement? Then this is taken as done. What waits for us does
+ * it each time it has something to send, and an error would be in the server's log as often.
+ */
+static bool
+take_cancel(void)
+{
+	if (!QueryCancelPending || ProcDiePending || get_timeout_indicator(STATEMENT_TIMEOUT, false) ||
+		get_timeout_indicator(LOCK_TIMEOUT, false))
+		return false;
+	QueryCancelPending = false;
+	return true;
+}
+
 /* Where the numbering stands, as soon as there is news; NULL: there was none in that time. */
 Datum
 sl_sync_await_change(PG_FUNCTION_ARGS)
 {
 	int64		seen = PG_GETARG_INT64(0);
 	int			timeout_ms = timeout_argument(fcinfo);
+	bool		quietly = PG_GETARG_BOOL(2);
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
 	SlNews		news = {0};
 
@@ -152,6 +174,9 @@ sl_sync_await_change(PG_FUNCTION_ARGS)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		if (left <= 0)
 			PG_RETURN_NULL();
-		sl_news_sleep(Min(left, SL_LOOK_MS));
+		pause_for(Min(left, SL_LOOK_MS));
+		if (quietly && take_cancel())
+			PG_RETURN_NULL();
+		CHECK_FOR_INTERRUPTS();
 	}
 }

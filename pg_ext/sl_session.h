@@ -91,10 +91,10 @@ void slb_session_begin(const SlSession *session, SlStatus *status);
 /* Runs a session with a PostgreSQL peer. Outside of any transaction. */
 void slb_session(SlSession *session, SlStatus *status);
 /*
- * On the connection that a session has kept: waits until the peer's numbering is not where it was
- * seen, or sl_leaf_background_look sets its bool. *seen: -1 before the first wait.
+ * On the connection that a session has kept: waits until the peer has news since the last wait on
+ * it, or sl_leaf_background_look sets its bool. The first wait on a connection returns at once.
  */
-void slb_session_await(int64_t *seen, SlStatus *status);
+void slb_session_await(SlStatus *status);
 
 /* The options of sync_start; `session`: those of its sessions. It lives until the next call. */
 void slb_background_options(SlBytes options, int64_t *interval_ms, SlBytes *session,

@@ -300,8 +300,10 @@ CREATE FUNCTION sync_hello() RETURNS jsonb
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_hello';
 
 -- A peer that synchronises in the background waits here: until the numbering is not where it was
--- seen, or changes have no number yet. NULL: nothing happened in that time.
-CREATE FUNCTION syncline.await_change(seen bigint, timeout_ms integer) RETURNS bigint
+-- seen, or changes have no number yet. NULL: nothing happened in that time, or the statement was to
+-- be cancelled and `quietly` says that this is no error.
+CREATE FUNCTION syncline.await_change(seen bigint, timeout_ms integer,
+    quietly boolean DEFAULT false) RETURNS bigint
   LANGUAGE c STRICT VOLATILE AS 'MODULE_PATHNAME', 'sl_sync_await_change';
 
 -- What sync_clone of another database makes these tables from; core/src/clone.cpp has the form.
