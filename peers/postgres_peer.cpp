@@ -286,7 +286,8 @@ Status PostgresPeer::answer(const std::string& question, std::string* out) {
 
 // A null answer: nothing happened in that time.
 Status PostgresPeer::await_change(int64_t* seen, const std::function<bool()>& stop, bool* news) {
-  const std::string sql = "SELECT syncline.await_change($1, " + std::to_string(kAwaitMs) + ", true)";
+  const std::string sql =
+      "SELECT syncline.await_change($1, " + std::to_string(kAwaitMs) + ", true)";
   ResultPtr result;
   *news = false;
   if (!begun_.empty()) (void)connection_.receive(&result);
