@@ -43,9 +43,10 @@ struct Begun {
   int64_t seen = -1;  // where the peer's numbering stood, as the last wait told it
 };
 
+// Never destroyed: at the process's exit the TLS library that the connection uses may be gone.
 Begun& begun() {
-  static Begun object;
-  return object;
+  static Begun* object = new Begun;
+  return *object;
 }
 
 class LocalEndpoint final : public Endpoint {
@@ -309,6 +310,8 @@ int64_t slb_background_rest_ms(int64_t failures, int64_t interval_ms) {
 void slb_session_begin(const SlSession* session, SlStatus* status) {
   bounded(status, [&] { return begin(*session); });
 }
+
+void slb_session_end() { begun() = {}; }
 
 void slb_session_await(SlStatus* status) { bounded(status, await); }
 

@@ -446,6 +446,13 @@ take_lock(void)
 	CommitTransactionCommand();
 }
 
+/* Tells the peer, whatever ends the process. */
+static void
+end_session(int code, Datum unused)
+{
+	slb_session_end();
+}
+
 /* Takes over what sync_start has left, which ends with its answer. */
 static void
 begin(Datum argument)
@@ -461,6 +468,7 @@ begin(Datum argument)
 	session_context = AllocSetContextCreate(TopMemoryContext, "syncline background session",
 											ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
+	before_shmem_exit(end_session, (Datum) 0);
 	sl_worker_enter(worker.shared, "syncline background");
 	take_lock();
 	sl_worker_report((SlBytes) {"{}", 2});

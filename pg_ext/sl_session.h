@@ -95,6 +95,8 @@ void slb_session(SlSession *session, SlStatus *status);
  * it, or sl_leaf_background_look sets its bool. The first wait on a connection returns at once.
  */
 void slb_session_await(SlStatus *status);
+/* Closes the connection that a session has kept. Cannot fail. */
+void slb_session_end(void);
 
 /* The options of sync_start; `session`: those of its sessions. It lives until the next call. */
 void slb_background_options(SlBytes options, int64_t *interval_ms, SlBytes *session,

@@ -291,6 +291,24 @@ def _(t):
     end(a)
 
 
+@test("postgres background: it does not outlive the server, and a restart leaves nothing false")
+def _(t):
+    a, b = database(t, "a"), database(t, "b")
+    for mode in ("fast", "immediate"):
+        start(a, b)
+        add(a, mode)
+        arrives(b, mode)
+        for made in (a, b):
+            made.run("CHECKPOINT")  # the private server does not wait for its disk
+        cluster().restart(mode)
+        assert not running(a) and workers(a) == []
+        assert a.value("SELECT sync_stop()") == "0"
+    start(a, b)
+    add(b, "again")
+    arrives(a, "again")
+    end(a)
+
+
 @test("postgres background: DROP EXTENSION ends it, DROP DATABASE does not get past it")
 def _(t):
     a, b = database(t, "a"), database(t, "b")
