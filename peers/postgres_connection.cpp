@@ -21,7 +21,7 @@ namespace {
 // A wait without an end is done in pieces of this length.
 constexpr int kWaitSliceMs = 60'000;
 // One that may be stopped, in pieces of this length.
-constexpr int kStopSliceMs = 20;
+constexpr int kStopSliceMs = 5;
 
 int64_t now_ms() {
   auto now = std::chrono::steady_clock::now().time_since_epoch();

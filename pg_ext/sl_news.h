@@ -11,7 +11,7 @@
 #include "datatype/timestamp.h"
 
 /* So often the one who waits for news looks; in milliseconds. */
-#define SL_LOOK_MS 20
+#define SL_LOOK_MS 10
 
 /* What the looks so far have told; zeroed before the first. */
 typedef struct SlNews
