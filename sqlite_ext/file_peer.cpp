@@ -84,7 +84,8 @@ void CloseFile::operator()(sqlite3* db) const {
 
 void FilePeer::keep() {
   if (db_ == nullptr || kept_ == nullptr) return;
-  if (sqlite3_uri_boolean(sqlite3_db_filename(db_.get(), "main"), "keep", 0) == 0) return;
+  const char* name = sqlite3_db_filename(db_.get(), "main");
+  if (!kept_->always && sqlite3_uri_boolean(name, "keep", 0) == 0) return;
   endpoint_.reset();
   kept_->files.keep(url_, std::move(db_));
 }

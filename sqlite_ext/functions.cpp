@@ -15,6 +15,7 @@
 #include "sqlite_ext/simulate/functions.h"
 #include "sqlite_ext/sqlite_endpoint.h"
 #include "sqlite_ext/sync_now.h"
+#include "sqlite_ext/sync_start.h"
 #include "sqlite_ext/table_function.h"
 #include "syncline/json.h"
 #include "syncline/limits.h"
@@ -267,11 +268,13 @@ constexpr Function kFunctions[] = {
     {"sync_invariant", 2, 3, call_sync_invariant},
     {"sync_maintain", 0, 1, call_maintain},   {"sync_retire_site", 1, 2, call_retire_site},
     {"sync_simulate", 0, 1, call_simulate},
+    {"sync_start", 1, 2, call_sync_start},    {"sync_stop", 0, 1, call_sync_stop},
 };
 
 // What the functions of one connection share. It goes with the last of them: when the connection is
 // closed, or an application has put its own functions in their place.
 struct Shared {
+  ~Shared() { stop_background_of(&kept_peers); }
   struct Entry {
     const Function* function;
     Shared* shared;
@@ -303,7 +306,7 @@ void run(sqlite3_context* context, int count, sqlite3_value** values) {
 
 }  // namespace
 
-int register_functions(sqlite3* db) {
+int register_functions(sqlite3* db, KeptPeers** kept_peers) {
   auto* shared = new (std::nothrow) Shared();
   if (shared == nullptr) return SQLITE_NOMEM;
   int rc = SQLITE_OK;
@@ -318,6 +321,7 @@ int register_functions(sqlite3* db) {
                                       &shared->entries[i], run, nullptr, nullptr, release);
     }
   }
+  if (kept_peers != nullptr && rc == SQLITE_OK) *kept_peers = &shared->kept_peers;
   release(&shared->entries[0]);
   return rc;
 }

@@ -12,8 +12,9 @@ namespace syncline {
 struct KeptPeers;
 
 // Registers all functions. Those with side effects are SQLITE_DIRECTONLY: no trigger, view or
-// default of a stranger's schema can call them. Returns SQLite's code.
-int register_functions(sqlite3* db);
+// default of a stranger's schema can call them. *kept_peers, if it is asked for, are those of this
+// connection. Returns SQLite's code.
+int register_functions(sqlite3* db, KeptPeers** kept_peers = nullptr);
 
 // One call of a function: its arguments and where its result goes.
 class Call {

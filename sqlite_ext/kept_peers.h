@@ -48,6 +48,7 @@ struct CloseFile {
 using FileConnection = std::unique_ptr<sqlite3, CloseFile>;
 
 struct KeptPeers {
+  bool always = false;  // whatever the URLs say: sessions follow each other in the background
   KeptConnections<FileConnection> files;
   KeptConnections<std::unique_ptr<PostgresEndpoint>> servers;
 };

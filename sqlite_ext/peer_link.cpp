@@ -39,7 +39,8 @@ Status PeerLink::open(sqlite3* db, const std::string& url, uint64_t drift_ms_max
 
 void PeerLink::keep() {
   file_.keep();
-  if (remote_ != nullptr && remote_->to_be_kept()) kept_->servers.keep(url_, std::move(remote_));
+  if (remote_ == nullptr) return;
+  if (kept_->always || remote_->to_be_kept()) kept_->servers.keep(url_, std::move(remote_));
 }
 
 Status find_peer(const std::vector<Peer>& peers, const std::string& target, int64_t* place) {

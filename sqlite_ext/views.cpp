@@ -5,6 +5,7 @@
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
 #include "sqlite_ext/site_views.h"
+#include "sqlite_ext/sync_start.h"
 #include "syncline/json.h"
 
 namespace syncline {
@@ -153,9 +154,12 @@ Status open_conflicts(sqlite3* db, Arguments, std::unique_ptr<RowSource>* out) {
 
 class PeersSource : public RowSource {
  public:
-  static constexpr int kFailures = 8, kClockAhead = 10;
+  static constexpr int kFailures = 8, kClockAhead = 10, kBackground = 11;
 
-  Status open(sqlite3* db) { return load_peers(db, &peers_); }
+  Status open(sqlite3* db) {
+    db_ = db;
+    return load_peers(db, &peers_);
+  }
   Status next(bool* row) override {
     *row = ++at_ < peers_.size();
     return {};
@@ -166,6 +170,8 @@ class PeersSource : public RowSource {
       sqlite3_result_int64(context, peer.failures);
     } else if (column == kClockAhead) {
       if (!peer.site.empty()) sqlite3_result_int64(context, peer.clock_ahead_ms);
+    } else if (column == kBackground) {
+      if (runs_in_background(db_, peer.name)) give_text(context, "running");
     } else {
       const std::string texts[] = {
           peer.name,   mask_password(peer.url), peer.site,         peer.site_name,
@@ -176,6 +182,7 @@ class PeersSource : public RowSource {
   }
 
  private:
+  sqlite3* db_ = nullptr;
   std::vector<Peer> peers_;
   size_t at_ = static_cast<size_t>(-1);
 };
@@ -199,8 +206,8 @@ const TableFunction kViews[] = {
     {"sync_conflicts", kConflictColumns, "", 25, 0, open_conflicts},
     {"sync_peers",
      "name, url, site, site_name, vector, last_attempt, last_success, last_error, failures, "
-     "breaker, clock_ahead_ms",
-     "", 11, 0, open_peers},
+     "breaker, clock_ahead_ms, background",
+     "", 12, 0, open_peers},
 };
 
 }  // namespace

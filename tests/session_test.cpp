@@ -176,6 +176,44 @@ TEST_CASE("session: options name what is wrong", "[session][unit]") {
   CHECK(unknown.hint().find("direction") != std::string::npos);
 }
 
+TEST_CASE("session: options of sync_start are an interval and those of its sessions",
+          "[session][unit]") {
+  BackgroundOptions options;
+  CHECK(background_options_from_json("", &options).ok());
+  CHECK(options.interval_ms == 30'000);
+  CHECK(options.session == "{}");
+  CHECK(options.direction == Direction::both);
+  CHECK(background_options_from_json(
+            R"({"direction": "pull", "interval_ms": 100, "max_bytes": 4096})", &options)
+            .ok());
+  CHECK(options.interval_ms == 100);
+  CHECK(options.session == R"({"direction":"pull","max_bytes":4096})");
+  CHECK(options.direction == Direction::pull);
+  SessionOptions session;
+  CHECK(session_options_from_json(options.session, &session).ok());
+  for (const char* wrong : {R"({"interval_ms": 99})", R"({"interval_ms": 86400001})",
+                            R"({"interval_ms": "1000"})", R"({"interval_ms": -1})",
+                            R"({"interval_ms": 1e3})", R"({"direction": "up"})", "[]", "7"}) {
+    INFO(wrong);
+    const Status status = background_options_from_json(wrong, &options);
+    CHECK_FALSE(status.ok());
+    CHECK(status.message().find("sync_start") != std::string::npos);
+  }
+  const Status unknown = background_options_from_json(R"({"intervall_ms": 1})", &options);
+  CHECK(unknown.hint().find("interval_ms") != std::string::npos);
+}
+
+TEST_CASE("session: after failures in a row sync_start rests longer and longer",
+          "[session][unit]") {
+  std::vector<uint64_t> rests;
+  for (uint64_t failures = 1; failures <= 8; ++failures)
+    rests.push_back(background_rest_ms(failures, 600'000));
+  CHECK(rests == std::vector<uint64_t>{1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000});
+  CHECK(background_rest_ms(1'000'000'000, 600'000) == 60'000);
+  CHECK(background_rest_ms(6, 5'000) == 5'000);
+  CHECK(background_rest_ms(6, 100) == 1'000);
+}
+
 TEST_CASE("session: its report is JSON", "[session][unit]") {
   SessionReport report;
   report.peer_name = "hub";

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 #include <vector>
@@ -113,6 +114,46 @@ TEST_CASE("threads: several synchronise the same files, in WAL", "[threads]") {
 }
 TEST_CASE("threads: several synchronise the same files, with a rollback journal", "[threads]") {
   race("DELETE");
+}
+
+
+// Two files that synchronise with each other in the background, while threads write both, look at
+// what runs, and start and stop it.
+TEST_CASE("threads: background synchronisation beside writers, started and stopped", "[threads]") {
+  const Folder folder;
+  const std::string files[2] = {folder.path + "/a.db", folder.path + "/b.db"};
+  for (int i = 0; i < 2; ++i) {
+    SqliteFile db(files[i]);
+    REQUIRE(db.run("PRAGMA journal_mode=WAL; CREATE TABLE note(id TEXT PRIMARY KEY, n INTEGER);"
+                   "SELECT sync_enable('note');"
+                   "SELECT sync_add_peer('other', '" + files[1 - i] + "')"));
+  }
+  const uint64_t rounds = number_from_env("SYNCLINE_ROUNDS", 12);
+  std::vector<std::thread> threads;
+  std::atomic<uint64_t> written = 0, wrong = 0;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&, i] {
+      for (uint64_t round = 0; round < rounds; ++round) {
+        SqliteFile db(files[i]);  // closing it stops what it has started
+        if (!db.run("SELECT sync_start('other', '{\"interval_ms\": 100}')")) ++wrong;
+        const std::string id = std::to_string(i) + "-" + std::to_string(round);
+        if (db.run("INSERT INTO note VALUES('" + id + "', 1)")) ++written;
+        if (db.value("SELECT background FROM sync_peers").value_or("") != "running") ++wrong;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5 * (round % 3)));
+        if (round % 2 == 0 && !db.run("SELECT sync_stop()")) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads)
+    thread.join();
+  CHECK(wrong == 0);
+  CHECK(written > 0);
+  SqliteFile db(files[0]);
+  CHECK(db.value("SELECT background FROM sync_peers").value_or("none") == "");
+  REQUIRE(db.value("SELECT sync_now('other')").has_value());
+  CHECK(count(files[0]) == std::to_string(written));
+  CHECK(count(files[1]) == std::to_string(written));
+  CHECK(db.value("PRAGMA integrity_check").value_or("") == "ok");
 }
 
 }  // namespace
