@@ -3,8 +3,8 @@
 
     bench/bench.py [--full] [--rows N] [--repetitions N] [--only PART]...
 
-PART: sqlite, postgres, fills, replication, pairs, beside, hub, scaling; default: all. --full
-repeats more, has 1,000,000 rows in the first fills and in the sync beside an application, and
+PART: sqlite, postgres, fills, replication, pairs, beside, background, hub, scaling; default: all.
+--full repeats more, has 1,000,000 rows in first fills and in the sync beside an application, and
 10,000,000 at the end of the scaling.
 Both extensions must be built (`make bench` does) and the PostgreSQL extension installed; without a
 PostgreSQL server only SQLite is measured.
@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 
+import background
 import beside
 import engines
 import fills
@@ -26,7 +27,8 @@ import report
 import scaling
 import sqlite
 
-PARTS = ("sqlite", "postgres", "fills", "replication", "pairs", "beside", "hub", "scaling")
+PARTS = ("sqlite", "postgres", "fills", "replication", "pairs", "beside", "background", "hub",
+         "scaling")
 
 
 def parse_arguments():
@@ -72,6 +74,8 @@ def measure_server(samples, folder, options):
             engines.measure(samples, cluster, folder, options)
         if "beside" in options.only:
             beside.measure_server(samples, cluster, folder, options)
+        if "background" in options.only:
+            background.measure(samples, cluster, folder, options)
         if "hub" in options.only:
             hub.measure(samples, cluster, folder, options)
         if "scaling" in options.only:

@@ -181,6 +181,10 @@ group("Many small syncs: one row changed, sync_now, over and over",
                              ("postgres", "PostgreSQL to PostgreSQL"))
         for key, title, unit in (("median", "median", "ms"), ("growth", "growth", "x"))))
 
+group("In the background: one changed row from device to hub to device",
+      "milliseconds, SQLite to PostgreSQL to SQLite, sync_start on both devices",
+      ("background.median", "median", "ms"), ("background.p95", "95th percentile", "ms"))
+
 group("Beside a sync: what an application waits",
       "its single-row writes and reads, while sync_now fills the table they go to",
       *((f"beside.{engine}.{key}", f"{text}: {title}", "ms")
@@ -243,6 +247,8 @@ BUDGETS = [
     Budget("first fill, 0.7 of the own speed: SQLite; PostgreSQL; to SQLite; from SQLite",
            [("sqlite.fill.now", 1.43), ("fill.postgres_postgres.now", 1.43),
             ("fill.postgres_sqlite.now", 1.43), ("fill.sqlite_postgres.now", 1.43)]),
+    Budget("a change in the background, device to hub to device, 95th percentile",
+           [("background.p95", 50)]),
     Budget("PostgreSQL to PostgreSQL, against native replication",
            [("replication.syncline.full", "replication.native.full")]),
 ]
