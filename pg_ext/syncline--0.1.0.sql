@@ -114,7 +114,8 @@ CREATE TABLE syncline.col (
 -- so no index is needed. Each session reads all of its pages, also those that are empty, until a
 -- long log is closed: then log_2 is written and read, until VACUUM has given the pages back. `key`
 -- is encode_key of the row's key; `image` the rest of a deleted row, or what an update saw in
--- columns whose policies want to know; `origin` who wrote it, if anybody said so.
+-- columns whose policies want to know; `origin` who wrote it, if anybody said so. Nobody plans by
+-- its statistics, and while they are gathered it cannot be closed.
 CREATE TABLE syncline.log (
   mask int8 NOT NULL,
   clock int8 NOT NULL,
@@ -125,10 +126,10 @@ CREATE TABLE syncline.log (
   image bytea,
   origin int8
 ) WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_insert_threshold = -1);
+        autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 2147483647);
 CREATE TABLE syncline.log_2 () INHERITS (syncline.log)
   WITH (autovacuum_vacuum_scale_factor = 0.1, autovacuum_vacuum_threshold = 5000,
-        autovacuum_vacuum_insert_threshold = -1);
+        autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_threshold = 2147483647);
 
 -- Who wrote log entries, and why (JSON). Consumed with the entries.
 CREATE TABLE syncline.origin (id int8 NOT NULL, text text NOT NULL);
