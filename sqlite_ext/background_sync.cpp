@@ -43,16 +43,13 @@ Status vector_of(sqlite3* db, std::string* json) {
 
 bool ChangeWatch::look(sqlite3* db) {
   int64_t version = 0;
-  const Status read = query_integer(db, "PRAGMA main.data_version", 0, &version);
-  if (read.ok() && db == db_ && version == data_version_) return false;
-  const bool known = db == std::exchange(db_, db);
-  data_version_ = version;
+  if (!query_integer(db, "PRAGMA main.data_version", 0, &version).ok()) return false;
+  if (db == db_ && version == data_version_) return false;
   std::string vector;
-  if (!read.ok() || !vector_of(db, &vector).ok()) {
-    forget();
-    return true;
-  }
-  return std::exchange(vector_, vector) != vector || !known;
+  if (!vector_of(db, &vector).ok()) return false;
+  const bool first = std::exchange(db_, db) != db;
+  data_version_ = version;
+  return std::exchange(vector_, vector) != vector || first;
 }
 
 // ---- starting and stopping ----------------------------------------------------------------------
@@ -177,25 +174,31 @@ bool BackgroundSync::news_here() {
 
 // `session`: how long the last one took.
 void BackgroundSync::wait_for_work(Clock::duration session) {
-  const Clock::time_point until = Clock::now() + milliseconds(options_.interval_ms);
+  Clock::time_point until = Clock::now() + milliseconds(options_.interval_ms);
   if (!sleep_until(Clock::now() + std::max<Clock::duration>(kPauseMin, session))) return;
   std::string url;
   if (options_.direction != Direction::push) (void)find_url(&url);
-  if (is_postgres_url(url) ? wait_at_server(url, until) : wait_at_file(url, until)) return;
+  if (is_postgres_url(url)) {
+    if (wait_at_server(url, until)) return;
+    // a server that is gone is missed by the next session; one that does not let us wait is asked
+    until = std::min(until, Clock::now() + milliseconds(background_rest_ms(1, 0)));
+  } else if (wait_at_file(url, until)) {
+    return;
+  }
   while (!news_here() && Clock::now() < until) {
     if (!sleep_until(Clock::now() + kLook)) return;
   }
 }
 
-// Waits for news, here or there, or the end of the time. False: there is no connection to wait at.
+// Waits for news, here or there, or the end of the time. False: there is no connection to wait at,
+// or waiting failed.
 bool BackgroundSync::wait_at_server(const std::string& url, Clock::time_point until) {
   std::unique_ptr<PostgresEndpoint> server = kept_->servers.take(url);
   if (server == nullptr) return false;
   bool news = false;
   const auto over = [&] { return stop_ || Clock::now() >= until || news_here(); };
-  const Status waited = server->await_change(&position_there_, over, &news);
-  // a connection that is lost is missed by the next session
-  if (waited.ok()) kept_->servers.keep(url, std::move(server));
+  if (!server->await_change(&position_there_, over, &news).ok()) return false;
+  kept_->servers.keep(url, std::move(server));
   return true;
 }
 

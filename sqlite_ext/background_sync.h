@@ -25,7 +25,7 @@ namespace syncline {
 // Whether a database has changes that it did not have when it was looked at last.
 class ChangeWatch {
  public:
-  // The first look at a connection finds news, and so does one that fails: a session will tell.
+  // The first look at a connection finds news. One that fails finds none; the next tries again.
   bool look(sqlite3* db);
   void forget() { db_ = nullptr; }
 
