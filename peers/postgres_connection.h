@@ -41,7 +41,7 @@ class PostgresConnection {
   // The two halves of query(): what comes between them goes on here while the server works.
   Status send(const std::string& sql, const std::vector<Parameter>& parameters);
   Status receive(ResultPtr* out) { return collect(out); }
-  // As query(), but `stop` is asked some fifty times a second: true cancels the statement, and *out
+  // As query(), but `stop` is asked a hundred times a second: true cancels the statement, and *out
   // is null. So it is, too, when the statement was cancelled over there.
   Status query_until(const std::string& sql, const std::vector<Parameter>& parameters,
                      const std::function<bool()>& stop, ResultPtr* out);

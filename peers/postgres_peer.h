@@ -59,7 +59,7 @@ class PostgresEndpoint : public Endpoint {
   // After a session that went well and before the next: whether the URL says keep=1.
   virtual bool to_be_kept() const = 0;
   // Waits until the peer has news: `*seen` is not where its numbering stands, or changes were
-  // written there that have no number yet. `stop` is asked some fifty times a second and ends the
+  // written there that have no number yet. `stop` is asked some hundred times a second and ends the
   // wait, with *news false. Sets *seen to where the numbering stands. -1 in *seen: returns at once.
   // Errors as of any call: the connection cannot be used any more.
   virtual Status await_change(int64_t* seen, const std::function<bool()>& stop, bool* news) = 0;

@@ -7,7 +7,7 @@
  * can be wrong about it, and the view syncline.background finds it in pg_locks.
  *
  * Between sessions the worker has no transaction. It waits at its connection to the peer, and looks
- * here some fifty times a second: whether there is news, and whether it is still wanted.
+ * here some hundred times a second: whether there is news, and whether it is still wanted.
  */
 #include "sl_news.h"
 
