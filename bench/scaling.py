@@ -27,8 +27,7 @@ def measure_sqlite(samples, folder, options):
         say(f"SQLite, {rows} rows")
         helper.run("scale", rows)
     # the last size's source is still there
-    idle = helper.run("touch", options.sizes[-1])
-    samples.add("sqlite.memory", (helper.run("sync", options.sizes[-1]) - idle) / MIB)
+    helper.run("memory", options.sizes[-1])
     helper.run("enable", options.sizes[-1], options.repetitions)
 
 

@@ -1,5 +1,4 @@
 """SQLite, through the helper program: a scripting language's cost a row would drown the figures."""
-import os
 import sqlite3
 import subprocess
 
@@ -35,17 +34,10 @@ class Helper:
         self.samples, self.folder, self.program = samples, folder, build_helper()
 
     def run(self, suite, rows, repetition=0, *more):
-        """Returns the greatest memory the process had, in bytes."""
         command = [str(self.program), suite, harness.EXTENSION, str(self.folder), str(rows),
                    str(repetition), *map(str, more)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = status
-        if status:
-            raise RuntimeError(f"{' '.join(command)}: status {status}")
+        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
         self.samples.read_lines(out)
-        return usage.ru_maxrss * 1024
 
 
 def csv_of(path, query):

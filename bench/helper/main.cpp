@@ -17,8 +17,7 @@ int main(int argc, char** argv) {
   static const std::map<std::string, void (*)(const Arguments&)> kSuites = {
       {"writes", measure_writes}, {"session", measure_session}, {"exchange", measure_exchange},
       {"enable", measure_enable}, {"idle", measure_idle},       {"small", measure_small_syncs},
-      {"scale", measure_scale},   {"sync", run_sync},           {"touch", run_touch},
-      {"fill", measure_fill},
+      {"scale", measure_scale},   {"memory", measure_memory},   {"fill", measure_fill},
   };
   if (argc < 6) die("usage: bench_sqlite SUITE EXTENSION FOLDER ROWS REPETITION [TABLES PEERS]");
   const auto suite = kSuites.find(argv[1]);

@@ -1,4 +1,6 @@
 // The same work at one size: bench/scaling.py runs it at several and fits the exponent.
+#include <fstream>
+
 #include "suites.hpp"
 #include "workload.hpp"
 
@@ -22,6 +24,16 @@ void transfer(Database& from, Database& to, Time* exporting, Time* applying) {
     if (more) *applying += timed([&] { to.apply(chunk); });
   }
   if (sqlite3_finalize(s) != SQLITE_OK) die("export failed");
+}
+
+// The most that this process has had in memory. What wait4 tells of a child counts what it had of
+// its parent's memory before it became another program.
+double peak_memory_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024;
+  }
+  return 0;
 }
 
 void start(Database& db, const std::string& sql) {
@@ -55,18 +67,14 @@ void measure_scale(const Arguments& arguments) {
   say("scale.sqlite.apply" + at, applying.wall);
 }
 
-void run_sync(const Arguments& arguments) {
-  Database source(arguments.folder + "/source.db", arguments.extension, Database::Start::existing);
-  Database target(arguments.folder + "/memory.db", arguments.extension);
-  start(target, narrow().create);
-  source.value("SELECT sync_now('" + target.path() + "')");
-}
-
-void run_touch(const Arguments& arguments) {
+void measure_memory(const Arguments& arguments) {
   Database source(arguments.folder + "/source.db", arguments.extension, Database::Start::existing);
   Database target(arguments.folder + "/memory.db", arguments.extension);
   start(target, narrow().create);
   source.value("SELECT count(*) FROM task");
+  const double before = peak_memory_mib();
+  source.value("SELECT sync_now('" + target.path() + "')");
+  say("sqlite.memory", peak_memory_mib() - before);
 }
 
 }  // namespace bench

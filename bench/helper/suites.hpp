@@ -32,9 +32,8 @@ void measure_idle(const Arguments& arguments);
 void measure_small_syncs(const Arguments& arguments);
 // Seconds for insert, export, apply and sync_now at one size.
 void measure_scale(const Arguments& arguments);
-// One sync_now of all the rows from folder/source.db, which measure_scale has left, into an empty
-// file; for the memory it takes. `touch` does nothing but open the databases.
-void run_sync(const Arguments& arguments);
-void run_touch(const Arguments& arguments);
+// What one sync_now of all the rows from folder/source.db, which measure_scale has left, into an
+// empty file adds to the memory of a process that has both open.
+void measure_memory(const Arguments& arguments);
 
 }  // namespace bench
