@@ -2,7 +2,7 @@
 import time
 
 TASK = "CREATE TABLE task(id TEXT PRIMARY KEY, title TEXT, n INTEGER)"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 def device(t, name, wal=True):
