@@ -106,7 +106,6 @@ def main():
             samples.skip("PostgreSQL", "no server is installed")
     scaling.fit(samples)
     machine["minutes"] = round((time.monotonic() - begin) / 60, 1)
-    machine["load_at_end"] = round(measure.os.getloadavg()[0], 2)
     target = measure.BUILD / "bench"
     target.mkdir(parents=True, exist_ok=True)
     report.write(samples, options, machine, target, sys.stdout)

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import figures
 
@@ -124,6 +125,21 @@ def system_name():
         return platform.platform()
 
 
+def busy_cores(seconds=2.0):
+    """How many cores are at work. (The load average still counts the build before the run.)"""
+    def ticks():
+        fields = pathlib.Path("/proc/stat").read_text(encoding="utf-8").split("\n")[0].split()[1:9]
+        return sum(map(int, fields)), int(fields[3]) + int(fields[4])
+    try:
+        all_before, idle_before = ticks()
+        time.sleep(seconds)
+        all_after, idle_after = ticks()
+    except OSError:  # not Linux
+        return os.getloadavg()[0]
+    busy = 1 - (idle_after - idle_before) / max(1, all_after - all_before)
+    return round(busy * (os.cpu_count() or 1), 2)
+
+
 def environment():
     """What a reader has to know to judge the figures."""
     bindir = first_line(harness.CLUSTER_SCRIPT, "bindir")
@@ -141,5 +157,5 @@ def environment():
         "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gib": memory_gib(),
-        "load_at_start": round(os.getloadavg()[0], 2),
+        "busy_cores_at_start": busy_cores(),
     }

@@ -109,7 +109,7 @@ def write_markdown(samples, options, machine, folder):
              "the same of processor time, which other work on the machine disturbs less.", "",
              "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in machine.items()]
-    if options.quick or machine["load_at_start"] > machine["cores"] / 2:
+    if options.quick or machine["busy_cores_at_start"] > machine["cores"] / 4:
         lines += ["", "**Do not quote these figures.** " + (
             "The sizes are those of a trial run." if options.quick else
             "Other work was going on when the run began.")]
