@@ -6,8 +6,8 @@ for in the other every millisecond.
 import random
 import time
 
-from engines import W1_SQLITE
-from measure import harness, say
+import beside
+from measure import say
 from postgres_client import Connection, make_table
 
 CHANGES = 200
@@ -15,10 +15,7 @@ TIMEOUT_SECONDS = 10
 
 
 def make_device(folder, name, url):
-    device = harness.Sqlite(folder / f"{name}.db")
-    device.db.execute("PRAGMA journal_mode=WAL")
-    device.db.execute(W1_SQLITE)
-    device.value("SELECT sync_enable('task')")
+    device = beside.make_device(folder, name)
     device.value("SELECT sync_add_peer('hub', ?)", url)
     device.value("SELECT sync_start('hub')")
     return device
@@ -58,7 +55,5 @@ def measure(samples, cluster, folder, options):
         finally:
             for device in devices:
                 device.close()
-            for path in folder.glob("device?.db*"):
-                path.unlink()
             connection.close()
             cluster.drop("hub")

@@ -9,7 +9,6 @@
 #include "sqlite_ext/functions.h"
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_store.h"
-#include "syncline/version_vector.h"
 
 namespace syncline {
 
@@ -30,15 +29,6 @@ int busy(void* stop, int count) {
   return 1;
 }
 
-Status vector_of(sqlite3* db, std::string* json) {
-  Operation operation;
-  SYNCLINE_TRY(operation.begin_read(db, "sync_start"));
-  SiteState site;
-  SYNCLINE_TRY(operation.port().load_site(&site));
-  *json = vector_to_json(site.knowledge, site.sites);
-  return {};
-}
-
 }  // namespace
 
 bool ChangeWatch::look(sqlite3* db) {
@@ -46,7 +36,7 @@ bool ChangeWatch::look(sqlite3* db) {
   if (!query_integer(db, "PRAGMA main.data_version", 0, &version).ok()) return false;
   if (db == db_ && version == data_version_) return false;
   std::string vector;
-  if (!vector_of(db, &vector).ok()) return false;
+  if (!read_version_vector(db, "sync_start", &vector).ok()) return false;
   const bool first = std::exchange(db_, db) != db;
   data_version_ = version;
   return std::exchange(vector_, vector) != vector || first;
@@ -160,9 +150,8 @@ bool BackgroundSync::synchronise() {
 Status BackgroundSync::find_url(std::string* url) {
   std::vector<Peer> peers;
   SYNCLINE_TRY(load_peers(db_.get(), &peers));
-  for (const Peer& peer : peers) {
-    if (peer.name == peer_) *url = peer.url;
-  }
+  const int64_t place = place_of_peer(peers, peer_);
+  if (place >= 0) *url = peers[static_cast<size_t>(place)].url;
   return {};
 }
 

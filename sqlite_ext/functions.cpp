@@ -172,11 +172,9 @@ Status call_version_vector(Call* call) {
     call->give("{}");
     return {};
   }
-  Operation operation;
-  SYNCLINE_TRY(operation.begin_read(db, "sync_version_vector"));
-  SiteState site;
-  SYNCLINE_TRY(operation.port().load_site(&site));
-  call->give(vector_to_json(site.knowledge, site.sites));
+  std::string vector;
+  SYNCLINE_TRY(read_version_vector(db, "sync_version_vector", &vector));
+  call->give(vector);
   return {};
 }
 

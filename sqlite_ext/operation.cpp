@@ -8,6 +8,7 @@
 #include "sqlite_ext/identity.h"
 #include "sqlite_ext/log_fold.h"
 #include "syncline/apply.h"
+#include "syncline/version_vector.h"
 
 namespace syncline {
 
@@ -59,6 +60,15 @@ Status restore_column(sqlite3* db, const Registry& registry, uint32_t number, Co
 }
 
 }  // namespace
+
+Status read_version_vector(sqlite3* db, const char* what, std::string* json) {
+  Operation operation;
+  SYNCLINE_TRY(operation.begin_read(db, what));
+  SiteState site;
+  SYNCLINE_TRY(operation.port().load_site(&site));
+  *json = vector_to_json(site.knowledge, site.sites);
+  return {};
+}
 
 Status nothing_tracked(const char* what) {
   return {StatusCode::refused, std::string(what) + ": this database tracks no table yet",

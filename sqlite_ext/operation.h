@@ -74,6 +74,9 @@ class Operation {
 // REQUIRES: no transaction is open. `what`: the function that is called, for messages.
 Status fold_in_parts(sqlite3* db, const char* what);
 
+// What the database holds, as JSON, in a snapshot of its own. Errors: as begin_read.
+Status read_version_vector(sqlite3* db, const char* what, std::string* json);
+
 // The error for a database that has no companions.
 Status nothing_tracked(const char* what);
 

@@ -44,10 +44,7 @@ void PeerLink::keep() {
 }
 
 Status find_peer(const std::vector<Peer>& peers, const std::string& target, int64_t* place) {
-  *place = -1;
-  for (size_t i = 0; i < peers.size(); ++i) {
-    if (peers[i].name == target) *place = static_cast<int64_t>(i);
-  }
+  *place = place_of_peer(peers, target);
   const bool looks_like_path = target.find_first_of("/.:") != std::string::npos;
   std::error_code ignored;
   if (*place >= 0 || is_postgres_url(target) || looks_like_path ||

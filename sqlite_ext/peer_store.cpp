@@ -86,13 +86,21 @@ const char* breaker_state(const Peer& peer) {
   return peer.rested ? "half_open" : "open";
 }
 
-Status unknown_peer(const std::vector<Peer>& peers, const std::string& name) {
+int64_t place_of_peer(const std::vector<Peer>& peers, const std::string& name) {
+  for (size_t i = 0; i < peers.size(); ++i) {
+    if (peers[i].name == name) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+Status unknown_peer(const std::vector<Peer>& peers, const std::string& name,
+                    const char* otherwise) {
   std::vector<std::string> names;
   for (const Peer& peer : peers)
     names.push_back(peer.name);
   const std::string nearest = nearest_name(name, names);
   return {StatusCode::invalid_argument, "there is no peer \"" + name + "\"",
-          nearest.empty() ? "SELECT name FROM sync_peers lists them"
+          nearest.empty() ? std::string(otherwise)
                           : "did you mean \"" + nearest + "\"?"};
 }
 

@@ -32,7 +32,10 @@ Status note_session(sqlite3* db, const Peer& peer, const std::string& error);
 
 // "closed", "open" after five failures in a row, "half_open" a minute after the last of them.
 const char* breaker_state(const Peer& peer);
-// The error for a name that is no peer's.
-Status unknown_peer(const std::vector<Peer>& peers, const std::string& name);
+// The place of the peer of that name; -1: there is none.
+int64_t place_of_peer(const std::vector<Peer>& peers, const std::string& name);
+// The error for a name that is no peer's. `otherwise` is the hint where no name is near.
+Status unknown_peer(const std::vector<Peer>& peers, const std::string& name,
+                    const char* otherwise = "SELECT name FROM sync_peers lists them");
 
 }  // namespace syncline

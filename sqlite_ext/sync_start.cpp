@@ -14,7 +14,6 @@
 #include "sqlite_ext/operation.h"
 #include "sqlite_ext/peer_link.h"
 #include "syncline/json.h"
-#include "syncline/table.h"
 
 namespace syncline {
 
@@ -60,6 +59,10 @@ class Running {
       }
       if (!entry.sync->ended()) ++count;
     }
+  }
+
+  bool stop_one(const Key& key) {
+    return stop([&](const Key& other, const Entry&) { return other == key; }) > 0;
   }
 
   // A child of fork() has a copy of this, but none of the threads, and the mutex as it was.
@@ -109,16 +112,9 @@ Status stored_peer(Call* call, std::string* name) {
   if (!tracks) return nothing_tracked("sync_start");
   std::vector<Peer> peers;
   SYNCLINE_TRY(load_peers(call->db(), &peers));
-  std::vector<std::string> names;
-  for (const Peer& peer : peers) {
-    if (peer.name == *name) return {};
-    names.push_back(peer.name);
-  }
-  const std::string nearest = nearest_name(*name, names);
-  return {StatusCode::invalid_argument,
-          "there is no stored peer \"" + mask_password(*name) + "\"",
-          nearest.empty() ? "SELECT sync_add_peer('hub', 'its URL'), then SELECT sync_start('hub')"
-                          : "did you mean \"" + nearest + "\"?"};
+  if (place_of_peer(peers, *name) >= 0) return {};
+  return unknown_peer(peers, mask_password(*name),
+                      "SELECT sync_add_peer('hub', 'its URL'), then SELECT sync_start('hub')");
 }
 
 }  // namespace
@@ -133,8 +129,7 @@ Status call_sync_start(Call* call) {
   Running::Entry entry;
   entry.owner = call->kept_peers();
   const Running::Key key(file_of(db), name);
-  const bool replaced =
-      running().stop([&](const Running::Key& other, const auto&) { return other == key; }) > 0;
+  const bool replaced = running().stop_one(key);
   SYNCLINE_TRY(BackgroundSync::start(db, name, options, &entry.sync));
   running().add(key, std::move(entry));
   call->give(json_text(Json{{"peer", name},
@@ -153,16 +148,13 @@ Status call_sync_stop(Call* call) {
   }
   std::string name;
   SYNCLINE_TRY(call->text(0, "the name of the peer", &name));
-  const Running::Key key(file, name);
-  const int64_t count =
-      running().stop([&](const Running::Key& other, const auto&) { return other == key; });
-  if (count == 0) {
+  if (!running().stop_one({file, name})) {
     return {StatusCode::refused,
             "this process does not synchronise with \"" + mask_password(name) +
                 "\" in the background",
             "SELECT name, background FROM sync_peers shows with whom it does"};
   }
-  call->give(count);
+  call->give(int64_t{1});
   return {};
 }
 

@@ -114,8 +114,8 @@ def _(t):
     for call, *fragments in (
             ("sync_start('paer')", "paer", "did you mean \"peer\""),
             ("sync_start(NULL)", "the name of the peer is missing"),
-            (f"sync_start('{b.path}')", "there is no stored peer", "sync_add_peer"),
-            ("sync_start('postgresql://u:secret@h/d')", "no stored peer", "u:***@h"),
+            (f"sync_start('{b.path}')", "there is no peer", "sync_add_peer"),
+            ("sync_start('postgresql://u:secret@h/d')", "there is no peer", "u:***@h"),
             ("sync_start('peer', '{\"interval_ms\": 99}')", "interval_ms", "from 100 to 86400000"),
             ("sync_start('peer', '{\"interval_ms\": \"1 s\"}')", "interval_ms", "whole number"),
             ("sync_start('peer', '{\"interval\": 1}')", "interval", "sync_start"),
